@@ -1,0 +1,1 @@
+"""Talks to meters; knows no tenant, database or broker."""
