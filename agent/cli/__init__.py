@@ -1,1 +1,95 @@
+"""The `hubiao` command: one file a family of verbs, loaded only when its verb is asked for.
 
+Exit codes: 0 ok · 1 failed while running · 2 wrong usage · 3 a check, scan or verification found something ·
+69 port or broker unavailable · 74 disk · 78 configuration or input file · 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from typing import Any
+
+import click
+
+from agent.cli.words import set_language, t
+
+# verb → (module in agent.cli, zh, en); the module holds a click command named like the verb (`_` for `-`)
+VERBS: dict[str, tuple[str, str, str]] = {
+    "demo": ("demo", "演示:模拟园区、内置消息代理、采集、结算", "a simulated park, end to end, on this machine"),
+    "run": ("run", "运行采集代理", "run the agent"),
+    "check": ("check", "检查配置,预测巡检时间和流量", "validate a configuration, predict sweep and traffic"),
+    "simulate": ("simulate", "模拟配置中的全部电表", "play all meters of a configuration"),
+    "read": ("read", "读一次电表", "read a meter once"),
+    "frame": ("frame", "解析报文", "decode frames"),
+    "tariff": ("tariff", "查询时刻所属的峰谷时段", "which tariff period an instant is in"),
+    "sheet": ("sheet", "抄表单", "the meter-reading sheet"),
+    "status": ("status", "当前状态", "what the agent is doing"),
+    "export": ("export", "导出记录、证据", "export records and evidence"),
+    "verify": ("verify", "离线核验存储或证据", "verify a store or evidence files offline"),
+    "key": ("key", "网关签名密钥", "the gateway's signing key"),
+    "audit": ("audit", "上游审核:结算、加价核查", "upstream: settlement and markup checks"),
+    "version": ("version", "版本", "version"),
+}
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [verb for verb, (module, _, _) in VERBS.items() if _has(module)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS or not _has(VERBS[name][0]):
+            return None
+        module = importlib.import_module(f"agent.cli.{VERBS[name][0]}")
+        command = getattr(module, name.replace("-", "_"))
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(verb, t(VERBS[verb][1], VERBS[verb][2])) for verb in self.list_commands(ctx)]
+        with formatter.section(t("命令", "Commands")):
+            formatter.write_dl(rows)
+
+
+def _has(module: str) -> bool:
+    return importlib.util.find_spec(f"agent.cli.{module}") is not None
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--lang", type=click.Choice(["zh", "en"]), default=None, help="zh | en")
+def cli(lang: str | None) -> None:
+    """户表 hubiao: 转供电园区的可信分户电量 / trustworthy per-tenant energy in resale parks."""
+    if lang:
+        set_language(lang)
+
+
+class Failure(click.ClickException):
+    """Ends a verb with a message and one of the exit codes above."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def main() -> None:
+    """Runs the command; output survives C and GBK terminals, a closed pipe and Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure: Any = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader left: nothing more to say, not even at exit
+        sys.exit(0)
+    except click.ClickException as failure:
+        failure.show()
+        sys.exit(failure.exit_code)
