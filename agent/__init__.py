@@ -1,1 +1,1 @@
-
+"""The agent on the gateway: polls, validates, keeps the ledger and the log, publishes."""

@@ -1,0 +1,79 @@
+"""What came back from a line: a meter's registers at an instant, or why there are none (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from contract.records import Exchanged, Source, Why, instant
+from drivers.exchange import Answer
+from drivers.meter import Look
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A meter's answer to a settlement question, decoded and checked by its driver.
+
+    wall_ms is the host's UTC at mid-read; clock and clock_error_ms say what that is worth. `second` is the separate
+    look that confirms the first; None where the first confirms itself (tariff sum).
+    """
+
+    meter: str
+    wall_ms: int
+    boot_ms: int
+    clock: str
+    clock_error_ms: int | None
+    first: Look
+    second: Look | None
+    attempts: int
+    meter_clock: str | None = None
+
+    @property
+    def registers(self) -> dict[str, Decimal]:
+        return self.first.registers
+
+    def source(self) -> Source:
+        """The form in which a `reading` record keeps this look."""
+        return Source(
+            read_at=None if self.clock == "none" else instant(self.wall_ms),
+            boot_ms=self.boot_ms,
+            registers=self.first.registers,
+            meter_clock=self.meter_clock,
+            exchanges=[_exchanged(answer) for answer in self.first.answers],
+            confirm=[] if self.second is None else [_exchanged(answer) for answer in self.second.answers],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A meter that was asked and gave nothing usable."""
+
+    meter: str
+    wall_ms: int
+    why: Why
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepDone:
+    """A line has asked everything that is due at a slot (UTC seconds); what it found belongs in one commit."""
+
+    line: str
+    slot_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineState:
+    """A line's port was lost or came back."""
+
+    line: str
+    wall_ms: int
+    up: bool
+    detail: str
+
+
+Finding = Observation | Missed | SweepDone | LineState
+
+
+def _exchanged(answer: Answer) -> Exchanged:
+    return Exchanged(answer.request.hex(), answer.reply.hex(), answer.boot_ms)

@@ -1,0 +1,137 @@
+"""Accept, confirm or refuse what a meter said (pure).
+
+The reference moves only by what was accepted, so one wrong high value cannot poison what follows. A register that
+falls or jumps is refused; when AGREEING readings in a row tell the same new story, they become the new base, with an
+event, and nothing between the old and the new base is consumption.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from agent.reading import Observation
+from drivers.meter import Look
+
+AGREEING = 3  # readings in a row that must tell the same before a step is believed (reliability: k = 3)
+VOLTS = Decimal("0.25")  # kV between phase and neutral with margin: 230 V + 8 %
+MARGIN = Decimal("1.2")  # meters carry their maximum current and a little more
+DEFAULT_MAX_A = Decimal(100)  # of a direct meter, where the configuration does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the connection can carry, in the register's own units: kW of one register, and its modulus."""
+
+    max_kw: Decimal
+    modulus: Decimal | None
+
+    @classmethod
+    def of(cls, meter: dict[str, Any], *, primary: bool) -> Limits:
+        """From a meter of the effective configuration; `primary`: its register already includes the CT ratio."""
+        amperes = Decimal(meter["max_a"]) if meter.get("max_a") else DEFAULT_MAX_A
+        if primary and meter.get("ct"):
+            first, second = meter["ct"].split("/")
+            amperes = amperes * Decimal(first) / Decimal(second)
+        kilowatts = amperes * VOLTS * int(meter.get("phases") or 3) * MARGIN
+        digits = meter.get("digits")
+        return cls(kilowatts, Decimal(10) ** int(digits) if digits else None)
+
+    def growth(self, milliseconds: int, step: Decimal) -> Decimal:
+        """The most that a register of this resolution can grow in so much time."""
+        return self.max_kw * max(0, milliseconds) / 3_600_000 + 2 * step
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """accepted: use it. events: (code, details) to be recorded. broken: accepted, but nothing connects it to before."""
+
+    accepted: bool
+    events: tuple[tuple[str, dict[str, Any]], ...] = ()
+    broken: bool = False
+    rollover: tuple[str, ...] = ()
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Validator:
+    """One meter's memory of what was accepted."""
+
+    limits: Limits
+    registers: dict[str, Decimal] = field(default_factory=dict)
+    at_ms: int = 0
+    suspects: list[Observation] = field(default_factory=list)
+
+    def judge(self, seen: Observation) -> Verdict:
+        """Decides about an observation and moves the reference if it was accepted."""
+        if not confirmed(seen, self.limits):
+            return Verdict(False, why="the second reading does not agree with the first")
+        if not self.registers:
+            return self._accept(seen, Verdict(True))
+        faults = self._compare(self.registers, seen.registers, seen.wall_ms - self.at_ms)
+        rolled = tuple(name for name, code in faults.items() if code == "rollover")
+        if len(rolled) == len(faults):
+            events = tuple(("rollover", self._details(seen, name)) for name in rolled)
+            return self._accept(seen, Verdict(True, events, rollover=rolled))
+        return self._suspect(seen, {name: code for name, code in faults.items() if code != "rollover"})
+
+    def _accept(self, seen: Observation, verdict: Verdict) -> Verdict:
+        self.registers, self.at_ms = dict(seen.registers), seen.wall_ms
+        self.suspects.clear()
+        return verdict
+
+    def _suspect(self, seen: Observation, faults: dict[str, str]) -> Verdict:
+        last = self.suspects[-1] if self.suspects else None
+        if last is not None and self._compare(last.registers, seen.registers, seen.wall_ms - last.wall_ms):
+            self.suspects.clear()  # they do not agree with each other
+        self.suspects.append(seen)
+        if len(self.suspects) < AGREEING:
+            what = ", ".join(f"{name} {code}" for name, code in faults.items())
+            return Verdict(False, why=f"{what}: {self._details(seen, next(iter(faults)))}")
+        events = tuple((code, self._details(self.suspects[0], name)) for name, code in faults.items())
+        return self._accept(seen, Verdict(True, events, broken=True))
+
+    def _compare(self, before: dict[str, Decimal], after: dict[str, Decimal], ms: int) -> dict[str, str]:
+        faults = {}
+        for name in before.keys() & after.keys():
+            grown, step = after[name] - before[name], resolution(after[name])
+            most = self.limits.growth(ms, step)
+            if 0 <= grown <= most:
+                continue
+            if grown > most:
+                faults[name] = "register_jumped"
+            elif self.limits.modulus is not None and 0 <= grown + self.limits.modulus <= most:
+                faults[name] = "rollover"
+            else:
+                faults[name] = "register_fell"
+        return faults
+
+    def _details(self, seen: Observation, name: str) -> dict[str, Any]:
+        details = {"register": name, "before": str(self.registers[name]), "after": str(seen.registers[name])}
+        if self.limits.modulus is not None:
+            details["modulus"] = str(self.limits.modulus)
+        return details
+
+
+def confirmed(seen: Observation, limits: Limits) -> bool:
+    """Whether the tariff sum agreed or a second look gave the same, or what the load explains."""
+    if seen.second is None:
+        return "tariff_sum" in seen.first.checks
+    span = abs(_middle_ms(seen.second) - _middle_ms(seen.first))
+    shared = seen.registers.keys() & seen.second.registers.keys()
+    totals = {name for name in seen.registers if name in ("import", "export")}
+    return totals <= shared and all(
+        0 <= seen.second.registers[name] - value <= limits.growth(span, resolution(value))
+        for name, value in seen.registers.items()
+        if name in shared
+    )
+
+
+def resolution(value: Decimal) -> Decimal:
+    """One count of a register's last digit."""
+    return Decimal(1).scaleb(int(value.as_tuple().exponent))
+
+
+def _middle_ms(look: Look) -> int:
+    return look.answers[0].boot_ms
