@@ -141,5 +141,7 @@ def _live(di: str) -> Identifier | None:
         names, words, block = [phases[digit][0]], phases[digit][1:], False
     else:
         return None
-    second = other and Identifier(*words, tuple(Item(n, other, unit) for n in names), block=block)
+    second = None
+    if other is not None:
+        second = Identifier(*words, tuple(Item(n, other, unit) for n in names), block=block)
     return Identifier(*words, tuple(Item(n, form, unit) for n in names), block=block, other=second)
