@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from agent.store import Batch, Epoch, Store
 from contract.note import Checkpoint, origin
-from contract.records import Boot, Config, Head, encode, instant, new_salt
 from contract.records import Body as RecordBody
+from contract.records import Boot, Config, Head, encode, instant, new_salt
 from contract.tree import Frontier, leaf_hash
 from drivers.clock import Clock
 

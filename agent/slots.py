@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from contract.ledger import interpolate
+
 from contract.records import Check, Estimate, Method, Quality, Source, Why
 
 

@@ -1,0 +1,148 @@
+"""Builds the house from an effective configuration and keeps it running: lines, recorder, log, outbox.
+
+    config ──▶ Line + Poller (one task a line) ──▶ Recorder ──▶ Log/Store ──▶ Outbox ──▶ broker
+
+A line that fails reopens on its own; any other error ends every task, loudly, and systemd starts us again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from drivers.line import Line
+from drivers.ports.choose import port_for
+
+from agent.books import Books
+from agent.keys import load_or_create
+from agent.log import Identity, Log, open_log
+from agent.meters import METER_PROTOCOLS, build_meter
+from agent.mqtt import Broker
+from agent.outbox import Outbox
+from agent.poller import Polled, Poller
+from agent.recorder import Recorder, metered_of
+from agent.restore import recent, remember_meters
+from agent.store import Store
+from agent.validation import Limits
+from contract.note import sign_checkpoint
+from contract.plan import Plan
+from contract.records import Config
+from contract.tariff import period_finder
+from drivers.clock import Clock
+from drivers.ports import Port, Settings
+
+logger = logging.getLogger(__name__)
+FAREWELL_S = 3.0  # of the five that a stop may take: for what is committed and not yet delivered
+OpenPort = Callable[[dict[str, Any]], Port]  # a line of the effective configuration → its port
+CONFIG_KEYS = ("settings", "lines", "meters", "points", "tenancies", "schedules", "holidays", "models", "version")
+
+
+@dataclass(slots=True)
+class Agent:
+    """Everything that runs under one configuration. `open` first, then `run` until `stop` is set."""
+
+    config: dict[str, Any]
+    clock: Clock
+    open_port: OpenPort = field(default=lambda line: port_for(line["port"], direction=line["direction"]))
+    recorder: Recorder = field(init=False)
+    log: Log = field(init=False)
+    outbox: Outbox | None = field(init=False, default=None)
+    pollers: list[Poller] = field(init=False)
+    plan: Plan = field(init=False)
+    _store: Store = field(init=False)
+
+    async def open(self) -> None:
+        """Opens store and log, records boot and configuration, remembers what the log holds. StoreError, KeyFault."""
+        settings, private = self.config["settings"], self.config["private"]
+        data = Path(private["data"])
+        self.plan = Plan.from_config(self.config, period_finder(self.config))
+        self._store = Store(data, self.clock.hold)
+        key = load_or_create(data)
+        identity = Identity(settings["park"], settings["gateway"], self.config["version"])
+        self.log = await open_log(self._store, identity, self.clock, lambda point: sign_checkpoint(key, point))
+        self.log.add(Config(**{name: self.config[name] for name in CONFIG_KEYS}))
+        limits = self._limits()
+        first_slot_s = self._slot_after(self.clock.wall_ms() // 1000)
+        metered = [
+            metered_of(meter, limits[meter["id"]], self.plan.interval_s, first_slot_s)
+            for meter in self.config["meters"]
+            if meter["protocol"] in METER_PROTOCOLS
+        ]
+        books = Books(self.plan, lambda from_s, to_s: recent(data, self.log.epoch, from_s, to_s))
+        self.recorder = Recorder(self.plan, metered, self.log, books, self.clock)
+        self._remember(data, books)
+        self.pollers = list(self._pollers(limits))
+        if private.get("mqtt"):
+            broker = Broker.of(private["mqtt"])
+            self.outbox = Outbox(self.log, broker, self.clock, self.plan.interval_s, self.recorder.undeliverable)
+        await self.log.commit()
+
+    async def run(self, stop: asyncio.Event, progress: Callable[[], None] = lambda: None) -> None:
+        """Polls, records and publishes until `stop`; then commits and says goodbye within five seconds."""
+        lines = [asyncio.create_task(poller.run(), name=f"line {poller.line.id}") for poller in self.pollers]
+        writer = asyncio.create_task(self.recorder.run(), name="recorder")
+        sender = asyncio.create_task(self.outbox.run(), name="outbox") if self.outbox else None
+        ending = asyncio.create_task(stop.wait(), name="stop")
+        tasks = [*lines, writer, ending, *([sender] if sender else [])]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {ending}:
+                task.result()  # raises what ended it
+        finally:
+            await _cancel([*lines, ending])
+            await _cancel([writer])
+            await self.recorder.finish()
+            if self.outbox is not None and sender is not None:
+                await _within(FAREWELL_S, self.outbox.drained(), unless=not self.outbox.connected)
+                await _cancel([sender])
+            await self.log.close()
+            await self._store.close()
+
+    def _limits(self) -> dict[str, Limits]:
+        """What each meter's connection can carry, in its register's own units."""
+        models = {model["id"]: model["data"] for model in self.config["models"]}
+        return {
+            meter["id"]: Limits.of(meter, primary=models.get(meter["model"], {}).get("values") == "primary")
+            for meter in self.config["meters"]
+        }
+
+    def _remember(self, data: Path, books: Books) -> None:
+        """What the log of this epoch says of the meters, and of the days still open."""
+        now_ms = self.clock.wall_ms()
+        for seq, body in recent(data, self.log.epoch, now_ms // 1000 - 2 * 86400, now_ms // 1000 + 86400):
+            books.learn(seq, body)
+        books.resume(now_ms // 1000)
+        remember_meters(data, self.log.epoch, now_ms, self.recorder.meters, self.plan.interval_s)
+        if self.clock.sync()[0] != "none":
+            self.recorder.outage("power")
+
+    def _pollers(self, limits: dict[str, Limits]) -> Iterator[Poller]:
+        for entry in self.config["lines"]:
+            meters = [m for m in self.config["meters"] if m["line"] == entry["id"] and m["protocol"] in METER_PROTOCOLS]
+            if not meters:
+                continue
+            settings = Settings.parse(entry["baud"], entry["framing"])
+            line = Line(entry["id"], self.open_port(entry), settings, self.clock)
+            polled = [Polled(build_meter(m, self.config, line), limits[m["id"]]) for m in meters]
+            yield Poller(line, polled, self.clock, self._slot_after, self.recorder.put)
+
+    def _slot_after(self, t_s: int) -> int:
+        return self.plan.slot_floor(t_s) + self.plan.interval_s
+
+
+async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _within(seconds: float, work: Awaitable[None], *, unless: bool) -> None:
+    task = asyncio.ensure_future(work)
+    if not unless:
+        await asyncio.wait([task], timeout=seconds)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

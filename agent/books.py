@@ -1,0 +1,213 @@
+"""The ledger as it grows: which interval, day, statement and balance to write or revise next (pure).
+
+Told each meter's value at a slot as it becomes known, `derive` writes every record that is now possible, each once,
+and a revision of those whose readings changed. The arithmetic is contract.ledger's; this remembers what was written.
+Values and intervals of the last KEPT_S are in memory; what a late value touches further back is recalled from the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TypeVar
+
+from contract.ledger import SlotValue
+
+from contract import ledger
+from contract.grid import DAY_S
+from contract.plan import Plan, Subject
+from contract.records import Balance, Body, Day, Interval, Reading, Statement, Supersedes, parse_slot
+
+logger = logging.getLogger(__name__)
+KEPT_S = 2 * DAY_S + 3600
+Derived = Interval | Day | Statement | Balance
+D = TypeVar("D", Interval, Day, Statement, Balance)
+Add = Callable[[Body], int]
+Key = tuple[str, Subject | None, int, int]  # kind, whose (None: the park's balance), from, to
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A derived record in the log: where, which revision, and what it said."""
+
+    seq: int
+    body: Derived
+
+
+@dataclass(slots=True)
+class Books:
+    """The derived records of one epoch.
+
+    recall: reads back what the log holds of [from, to) UTC seconds, through `learn`; called for old spans only.
+    """
+
+    plan: Plan
+    recall: Callable[[int, int], Iterable[tuple[int, Body]]]
+    values: dict[str, dict[int, SlotValue]] = field(default_factory=dict)  # meter → slot → value
+    skews: dict[tuple[str, int], Decimal] = field(default_factory=dict)  # (meter, slot) → seconds off the slot
+    rolled: dict[tuple[str, int], Decimal] = field(default_factory=dict)  # (meter, step) → modulus
+    written: dict[Key, Written] = field(default_factory=dict)
+    _touched: set[int] = field(default_factory=set)  # steps whose readings are new
+    _spans: set[tuple[str, int, int]] = field(default_factory=set)  # days and statements to write again
+    _closed_s: int = 0  # days and statements that ended up to here were written
+    _recalled: set[tuple[int, int]] = field(default_factory=set)
+
+    def learn(self, seq: int, body: Body) -> None:
+        """Takes a record that stands in the log already."""
+        if isinstance(body, Reading) and body.slot is not None:
+            self._keep_value(seq, body)
+        elif isinstance(body, (Interval, Day, Statement, Balance)):
+            key = self._key(body)
+            known = self.written.get(key)
+            if known is None or known.body.revision <= body.revision:
+                self.written[key] = Written(seq, body)
+            if isinstance(body, Interval):
+                for segment in body.segments:
+                    if segment.rollover is not None:
+                        self.rolled[segment.meter, key[2]] = segment.rollover
+
+    def reading(self, seq: int, body: Reading) -> None:
+        """Takes a reading just added: the steps on both sides of its slot can change."""
+        if body.slot is None:
+            return
+        slot_s = self._keep_value(seq, body)
+        self._touched |= {slot_s - self.plan.interval_s, slot_s}
+
+    def rollover(self, meter: str, step_s: int, modulus: Decimal) -> None:
+        """The meter's register passed through zero within the step."""
+        self.rolled[meter, step_s] = modulus
+
+    def derive(self, now_s: int, add: Add) -> None:
+        """Writes what has become possible or has changed; days and billing periods when they are over."""
+        steps, self._touched = sorted(self._touched), set()
+        for step_s in steps:
+            self._recall_if_old(step_s, now_s)
+            self._step(step_s, add)
+        self._close(now_s)
+        spans, self._spans = sorted(self._spans, key=lambda span: (span[2], span[2] - span[1])), set()
+        for kind, from_s, to_s in spans:
+            self._totals(kind, from_s, to_s, add)
+        self._forget(now_s - KEPT_S)
+
+    def resume(self, now_s: int) -> None:
+        """After a restart: days and periods that ended meanwhile are still to be written."""
+        written = [to_s for (kind, _, _, to_s) in self.written if kind == "day"]
+        self._closed_s = max(written, default=self.plan.day_of(now_s)[0])
+
+    def _step(self, step_s: int, add: Add) -> None:
+        end_s = step_s + self.plan.interval_s
+        for subject, holdings in self.plan.holdings(step_s).items():
+            body = ledger.interval(self.plan, subject, holdings, step_s, self._value, self._rollover)
+            if body is not None and self._write(body, ("interval", subject, step_s, end_s), add):
+                self._revise_spans(step_s)
+        balance = ledger.balance_interval(self.plan, step_s, self._value, self._rollover, self._skew)
+        if balance is not None:
+            self._write(balance, ("balance", None, step_s, end_s), add)
+
+    def _write(self, body: D, key: Key, add: Add) -> bool:
+        known = self.written.get(key)
+        if known is not None:
+            assert isinstance(known.body, type(body))
+            same = replace(body, revision=known.body.revision, supersedes=known.body.supersedes)
+            if same == known.body:
+                return False
+            body = replace(body, revision=known.body.revision + 1, supersedes=Supersedes(known.seq, "reading_revised"))
+        self.written[key] = Written(add(body), body)
+        return True
+
+    def _revise_spans(self, step_s: int) -> None:
+        """Days and statements that were written and now lack this step's latest."""
+        day = self.plan.day_of(step_s)
+        period = self.plan.billing_period_of(step_s)
+        for kind, (from_s, to_s) in (("day", day), ("statement", period)):
+            if to_s <= self._closed_s:
+                self._spans.add((kind, from_s, to_s))
+
+    def _close(self, now_s: int) -> None:
+        """Days that ended long enough ago for all their slots to have a first answer."""
+        ripe_s = now_s - 2 * self.plan.interval_s
+        if not self._closed_s:
+            self._closed_s = self.plan.day_of(now_s)[0]
+        while self.plan.day_of(self._closed_s)[1] <= ripe_s:
+            from_s, to_s = self.plan.day_of(self._closed_s)
+            self._spans.add(("day", from_s, to_s))
+            period = self.plan.billing_period_of(to_s - 1)
+            while period[1] <= to_s and period[1] > from_s:
+                self._spans.add(("statement", *period))
+                period = self.plan.billing_period_of(period[0] - 1)
+            self._closed_s = to_s
+
+    def _totals(self, kind: str, from_s: int, to_s: int, add: Add) -> None:
+        if kind == "statement":
+            self._recall_span(from_s, to_s)
+        body: Day | Statement
+        for subject in self.plan.subjects(from_s, to_s):
+            intervals = self._intervals(subject, from_s, to_s)
+            if intervals or (kind, subject, from_s, to_s) in self.written:
+                maker = Day if kind == "day" else Statement
+                body = ledger.total(self.plan, subject, from_s, to_s, intervals, kind=maker)
+                self._write(body, (kind, subject, from_s, to_s), add)
+        parts = [self.written.get(("balance", None, s, s + self.plan.interval_s)) for s in self._steps(from_s, to_s)]
+        balances = [part.body for part in parts if part is not None and isinstance(part.body, Balance)]
+        if balances:
+            self._write(ledger.balance_sum(from_s, to_s, balances), ("balance", None, from_s, to_s), add)
+
+    def _intervals(self, subject: Subject, from_s: int, to_s: int) -> dict[int, Interval]:
+        found = {}
+        for step_s in self._steps(from_s, to_s):
+            known = self.written.get(("interval", subject, step_s, step_s + self.plan.interval_s))
+            if known is not None and isinstance(known.body, Interval):
+                found[step_s] = known.body
+        return found
+
+    def _steps(self, from_s: int, to_s: int) -> range:
+        return range(from_s, to_s, self.plan.interval_s)
+
+    def _keep_value(self, seq: int, body: Reading) -> int:
+        assert body.slot is not None
+        slot_s = parse_slot(body.slot)
+        known = self.values.setdefault(body.meter, {})
+        if slot_s not in known or known[slot_s].seq < seq:
+            known[slot_s] = SlotValue(body.registers, body.quality, seq)
+            self.skews[body.meter, slot_s] = ledger.skew_of(body)
+        return slot_s
+
+    def _key(self, body: Derived) -> Key:
+        if isinstance(body, Balance):
+            return "balance", None, parse_slot(body.from_), parse_slot(body.to)
+        subject = Subject(body.tenant, body.point, body.role)
+        if isinstance(body, Interval):
+            return "interval", subject, parse_slot(body.start), parse_slot(body.end)
+        return body.kind, subject, parse_slot(body.from_), parse_slot(body.to)
+
+    def _value(self, meter: str, slot_s: int) -> SlotValue | None:
+        return self.values.get(meter, {}).get(slot_s)
+
+    def _rollover(self, meter: str, step_s: int) -> Decimal | None:
+        return self.rolled.get((meter, step_s))
+
+    def _skew(self, meter: str, slot_s: int) -> Decimal:
+        return self.skews.get((meter, slot_s), Decimal(0))
+
+    def _recall_if_old(self, step_s: int, now_s: int) -> None:
+        if step_s < now_s - KEPT_S + DAY_S:
+            self._recall_span(*self.plan.day_of(step_s))
+
+    def _recall_span(self, from_s: int, to_s: int) -> None:
+        if (from_s, to_s) not in self._recalled:
+            self._recalled.add((from_s, to_s))
+            for seq, body in self.recall(from_s, to_s):
+                self.learn(seq, body)
+
+    def _forget(self, before_s: int) -> None:
+        self._recalled = {span for span in self._recalled if span[1] >= before_s}
+        for values in self.values.values():
+            for slot_s in [slot_s for slot_s in values if slot_s < before_s]:
+                del values[slot_s]
+        for table in (self.skews, self.rolled):
+            for key in [key for key in table if key[1] < before_s]:
+                del table[key]
+        for written in [key for key in self.written if key[3] < before_s]:
+            del self.written[written]

@@ -1,0 +1,262 @@
+"""The one place where findings become records: validates, answers slots, keeps the books, commits once a sweep.
+
+pollers ──Finding──▶ queue ──▶ validator ──▶ slots ──▶ reading | gap | event ──▶ books ──▶ log.commit
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from agent.books import Books
+from agent.log import Log
+from agent.reading import Finding, LineState, Missed, Observation, SweepDone
+from agent.slots import Known, MeterSlots, SlotReading
+from agent.validation import Limits, Validator, Verdict
+from contract.plan import Plan
+from contract.records import Check, Event, Gap, Reading, Scope, Supersedes, Why, instant, slot_instant
+from drivers.clock import Clock
+
+logger = logging.getLogger(__name__)
+QUEUE = 10_000  # findings that may wait for the writer: an hour of a large park; pollers wait beyond that
+SILENT_SWEEPS = 3  # without an answer before a meter is said to be gone
+GAP_CHAIN_S = 3600  # the longest stretch that one gap record covers
+CHECKS: tuple[Check, ...] = (
+    "parity",
+    "checksum",
+    "address",
+    "identifier",
+    "length",
+    "bcd",
+    "plausible",
+    "confirmed",
+    "tariff_sum",
+)
+
+
+@dataclass(slots=True)
+class Metered:
+    """One polled meter: its configuration and everything that is remembered of it."""
+
+    id: str
+    line: str
+    serial: str | None
+    validator: Validator
+    slots: MeterSlots
+    silent: int = 0
+    gone_since_ms: int | None = None
+    latest: Observation | None = None
+    refused: str = ""
+
+
+class Recorder:
+    """Consumes findings until cancelled. Only `run` touches the log."""
+
+    def __init__(self, plan: Plan, meters: Iterable[Metered], log: Log, books: Books, clock: Clock) -> None:
+        self.meters = {metered.id: metered for metered in meters}
+        self.lines_down: dict[str, int] = {}  # line → since when, wall ms
+        self._plan, self._log, self._books, self._clock = plan, log, books, clock
+        self._queue: asyncio.Queue[Finding] = asyncio.Queue(QUEUE)
+        self._refusals: list[tuple[int, str, str]] = []
+
+    async def finish(self) -> None:
+        """At the end: what still waits is taken and committed."""
+        while not self._queue.empty():
+            self.take(self._queue.get_nowait())
+        await self.settle()
+
+    async def put(self, finding: Finding) -> None:
+        """Hands over what a line found; waits when the writer is far behind."""
+        await self._queue.put(finding)
+
+    def undeliverable(self, seq: int, kind: str, reason: str) -> None:
+        """A record that the broker will not take; events about events are not made."""
+        if kind != "event":
+            self._refusals.append((seq, kind, reason))
+
+    async def run(self) -> None:
+        """Until cancelled: takes findings as they come, and the time for what is overdue."""
+        tick_s = min(60.0, self._plan.interval_s / 4)
+        while True:
+            try:
+                async with asyncio.timeout(tick_s):
+                    finding = await self._queue.get()
+            except TimeoutError:
+                await self.settle()
+                continue
+            self.take(finding)
+            if isinstance(finding, SweepDone):
+                await self.settle()
+
+    def take(self, finding: Finding) -> None:
+        """Turns one finding into readings and events of the commit to come."""
+        if isinstance(finding, Observation):
+            self._observed(self.meters[finding.meter], finding)
+        elif isinstance(finding, Missed):
+            self._missed(self.meters[finding.meter], finding)
+        elif isinstance(finding, LineState):
+            self._line(finding)
+
+    async def settle(self) -> None:
+        """Gaps for what is overdue, then everything that follows from the new readings, then the commit."""
+        refusals, self._refusals = self._refusals, []
+        for seq, kind, reason in refusals:
+            self._event(
+                "gateway", self._log.identity.gateway, "undeliverable", {"seq": seq, "kind": kind, "reason": reason}
+            )
+        state, _ = self._clock.sync()
+        if state != "none":
+            now_ms = self._clock.wall_ms()
+            for metered in self.meters.values():
+                self._gaps(metered, metered.slots.overdue(now_ms), None)
+            self._books.derive(now_ms // 1000, self._log.add)
+        await self._log.commit()
+
+    def outage(self, why: Why) -> None:
+        """At the start: slots that went by while nobody was here."""
+        now_ms = self._clock.wall_ms()
+        for metered in self.meters.values():
+            self._gaps(metered, metered.slots.overdue(now_ms), why)
+
+    def _observed(self, metered: Metered, seen: Observation) -> None:
+        verdict = metered.validator.judge(seen)
+        self._back(metered, seen.wall_ms)
+        if not verdict.accepted:
+            if metered.refused != verdict.why:
+                logger.warning("reading refused line=%s meter=%s %s", metered.line, metered.id, verdict.why)
+            metered.refused, metered.slots.why = verdict.why, "refused"
+            return
+        metered.refused, metered.latest = "", seen
+        checks = _checks(seen)
+        if seen.clock == "none":
+            self._undated(metered, seen, checks)
+            return
+        self._events_of(metered, verdict, seen)
+        known = Known(seen.wall_ms, seen.clock_error_ms or 0, seen.registers, seen.source(), checks, seen.attempts)
+        nearest_s = self._plan.slot_floor(seen.wall_ms // 1000 + self._plan.interval_s // 2)
+        if verdict.broken:
+            metered.slots.forget()
+        readings, lost = metered.slots.accept(known, nearest_s)
+        self._gaps(metered, lost, None)
+        for reading in readings:
+            self._reading(metered, reading, verdict)
+
+    def _events_of(self, metered: Metered, verdict: Verdict, seen: Observation) -> None:
+        for code, details in verdict.events:
+            logger.warning("%s line=%s meter=%s %s", code, metered.line, metered.id, details)
+            self._event("meter", metered.id, code, details, at_ms=seen.wall_ms)
+
+    def _reading(self, metered: Metered, reading: SlotReading, verdict: Verdict) -> None:
+        body = Reading(
+            meter=metered.id,
+            serial=metered.serial,
+            point=self._plan.point_of(metered.id, reading.slot_s),
+            slot=slot_instant(reading.slot_s),
+            method=reading.method,
+            quality=reading.quality,
+            estimate=reading.estimate,
+            registers=reading.registers,
+            sources=reading.sources,
+            checks=reading.checks,
+            attempts=reading.attempts,
+            revision=0 if reading.fills is None else 1,
+            supersedes=None if reading.fills is None else Supersedes(reading.fills, "meter_back"),
+        )
+        seq = self._log.add(body)
+        self._books.reading(seq, body)
+        for name in verdict.rollover:
+            if name in ("import", "export") and metered.validator.limits.modulus is not None:
+                self._books.rollover(
+                    metered.id, reading.slot_s - self._plan.interval_s, metered.validator.limits.modulus
+                )
+
+    def _undated(self, metered: Metered, seen: Observation, checks: list[Check]) -> None:
+        self._log.add(
+            Reading(
+                meter=metered.id,
+                serial=metered.serial,
+                point=None,
+                slot=None,
+                method="live",
+                quality="measured",
+                estimate=None,
+                registers=seen.registers,
+                sources=[seen.source()],
+                checks=checks,
+                attempts=seen.attempts,
+            )
+        )
+
+    def _gaps(self, metered: Metered, slots: list[int], why: Why | None) -> None:
+        """One record for each stretch of at most an hour."""
+        step_s = self._plan.interval_s
+        longest = max(1, GAP_CHAIN_S // step_s)
+        while slots:
+            run = 1
+            while run < min(longest, len(slots)) and slots[run] == slots[run - 1] + step_s:
+                run += 1
+            chain, slots = slots[:run], slots[run:]
+            reason: Why = why or ("port" if metered.line in self.lines_down else metered.slots.why)
+            seq = self._log.add(Gap(metered.id, slot_instant(chain[0]), slot_instant(chain[-1]), reason))
+            for slot_s in chain:
+                metered.slots.gapped(slot_s, seq)
+
+    def _missed(self, metered: Metered, missed: Missed) -> None:
+        metered.silent += 1
+        metered.slots.why = missed.why
+        if metered.silent == 1:
+            logger.warning("no reading line=%s meter=%s why=%s %s", metered.line, metered.id, missed.why, missed.detail)
+        if metered.silent == SILENT_SWEEPS:
+            metered.gone_since_ms = missed.wall_ms
+            details = {"why": missed.why, "detail": missed.detail}
+            self._event("meter", metered.id, "meter_gone", details, at_ms=missed.wall_ms)
+
+    def _back(self, metered: Metered, at_ms: int) -> None:
+        if metered.gone_since_ms is not None:
+            self._event("meter", metered.id, "meter_back", {}, at_ms=metered.gone_since_ms, to_ms=at_ms)
+        if metered.silent:
+            logger.info("meter answers again line=%s meter=%s", metered.line, metered.id)
+        metered.silent, metered.gone_since_ms = 0, None
+
+    def _line(self, state: LineState) -> None:
+        if state.up:
+            since_ms = self.lines_down.pop(state.line, None)
+            if since_ms is not None:
+                self._event("line", state.line, "line_back", {}, at_ms=since_ms, to_ms=state.wall_ms)
+        else:
+            self.lines_down[state.line] = state.wall_ms
+            self._event("line", state.line, "line_gone", {"detail": state.detail}, at_ms=state.wall_ms)
+
+    def _event(
+        self,
+        scope: Scope,
+        id_: str,
+        code: str,
+        details: dict[str, Any],
+        *,
+        at_ms: int | None = None,
+        to_ms: int | None = None,
+    ) -> None:
+        if at_ms is None:
+            at_ms = self._clock.wall_ms()
+        dated = self._clock.sync()[0] != "none"
+        from_ = instant(at_ms) if dated else None
+        to = instant(to_ms if to_ms is not None else at_ms) if dated else None
+        self._log.add(Event(scope, id_, code, from_, to, details))
+
+
+def metered_of(meter: dict[str, Any], limits: Limits, interval_s: int, next_slot_s: int) -> Metered:
+    """A meter of the effective configuration, nothing remembered yet."""
+    slots = MeterSlots(interval_s, next_slot_s)
+    return Metered(meter["id"], meter["line"], meter.get("serial"), Validator(limits), slots)
+
+
+def _checks(seen: Observation) -> list[Check]:
+    """What an accepted observation passed, in the order of the contract."""
+    passed = set(seen.first.checks) | {"plausible"}
+    if seen.second is not None:
+        passed.add("confirmed")
+    return [check for check in CHECKS if check in passed]
