@@ -8,7 +8,7 @@ wrong. A register that can be reset, clears when read, or adds import and export
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
@@ -131,27 +131,39 @@ class MeterModel:
             reached = max(reached, register.block.end)
         return block.end - reached <= self.max_gap
 
-    def settlement_values(self, exchanges: Iterable[tuple[bytes, bytes]]) -> dict[str, Decimal]:
-        """The settlement registers that lie whole in these recorded (request, reply) frames.
+    def settlement_values(self, exchanges: Iterable[tuple[bytes, bytes]], names: Collection[str]) -> dict[str, Decimal]:
+        """Those of the named settlement registers that lie whole in these recorded (request, reply) frames.
 
         Raises DriverError as `adu.registers_in` and `registers.decode` do.
         """
         values = {}
+        settlement = self.settlement
         for request, reply in exchanges:
             function, start, words = adu.registers_in(request, reply)
             if function != self.function:
                 raise Unexpected(f"function {function} does not read the registers of {self.id}", frame=request)
             asked = Block(start, len(words))
-            for register in self.settlement.values():
-                if asked.holds(register.block):
+            for name in names:
+                register = settlement.get(name)
+                if register and asked.holds(register.block):
                     offset = register.address - start
-                    values[register.name] = decode(words[offset : offset + register.form.words], register.form)
+                    values[name] = decode(words[offset : offset + register.form.words], register.form)
         return values
 
-    def sum_holds(self, values: Mapping[str, Decimal]) -> bool:
-        """Whether the tariffs are all there and add up to the total."""
+    def sum_holds(self, request: bytes, reply: bytes) -> bool:
+        """Whether this one exchange has the total and all its tariffs, and they agree.
+
+        One exchange only: over several, instants would be compared that differ.
+        """
         check = self.sum_check
-        if check is None or not values.keys() >= {check.total, *check.parts}:
+        if check is None:
+            return False
+        names = (check.total, *check.parts)
+        try:
+            values = self.settlement_values([(request, reply)], names)
+        except Unexpected:  # a tariff without a value: nothing to add up
+            return False
+        if len(values) < len(names):
             return False
         return abs(values[check.total] - sum(values[part] for part in check.parts)) <= check.tolerance
 
@@ -161,15 +173,19 @@ def _overlap(one: Block, other: Block) -> bool:
 
 
 def parse(data: Mapping[str, Any]) -> MeterModel:
-    """The model of one file's data. Raises ModelError, its message beginning with the key (`registers.import.type: …`)."""
+    """The model of one file's data. Raises ModelError, the key first (`registers.import.type: …`)."""
     return _Reader(data).model()
 
 
-_KEYS = (
-    "id also protocol maker name function addresses order swap max_registers max_gap holes min_gap_ms reply_timeout_ms "
-    "invalid values line registers ratios identity serial clock sum_check sources caution seen_on_display"
-).split()
-_REGISTER_KEYS = "address type scale unit order swap invalid settle source evidence modulus note".split()
+_KEYS = [
+    *("id", "also", "protocol", "maker", "name", "function", "addresses", "order", "swap", "max_registers", "max_gap"),
+    *("holes", "min_gap_ms", "reply_timeout_ms", "invalid", "values", "line", "registers", "ratios", "identity"),
+    *("serial", "clock", "sum_check", "sources", "caution", "seen_on_display"),
+]
+_REGISTER_KEYS = [
+    *("address", "type", "scale", "unit", "order", "swap", "invalid"),
+    *("settle", "source", "evidence", "modulus", "note"),
+]
 
 
 class _Reader:
