@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from simulators.faults import Fault
 from simulators.household import ORIGIN_MS
 from simulators.park import PROGRAM, Truth
 
@@ -50,12 +51,14 @@ class Memory:
         self.tariffs = tariffs
         self.clock_ms = clock_ms
         self.closing_aa = False  # ends 1997 blocks and separates the groups of hourly freezes in some meters
+        self.wrong_clocks: list[Fault] = []
         self.events: dict[str, list[Happening]] = {}
         self.frozen: list[int] = []  # instants of commanded freezes, UTC ms
 
     def local(self, t_ms: int) -> datetime:
         """What the meter's clock shows at an instant."""
-        shown = t_ms + self.truth.calendar.offset_ms + self.clock_ms
+        wrong_s = sum(fault.amount for fault in self.wrong_clocks if fault.active(t_ms))
+        shown = t_ms + self.truth.calendar.offset_ms + self.clock_ms + int(wrong_s * 1000)
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=shown)
 
     def instant(self, local: datetime) -> int:
@@ -72,7 +75,7 @@ class Memory:
         if kind == 0x02:
             return self._live_2007(di, at_ms)
         if kind == 0x03:
-            return self._event(di)
+            return self._event(di, at_ms)
         if kind == 0x04:
             return self._parameter_2007(di, at_ms)
         if kind == 0x05:
@@ -153,12 +156,13 @@ class Memory:
                 items[item] = bcd(primary / secondary, 3)
         return items.get(di)
 
-    def _event(self, di: str) -> bytes | None:
+    def _event(self, di: str, at_ms: int) -> bytes | None:
         """Counts (last byte 00) and the record `n` back; only the times in a record are filled."""
         prefix = next((known for known in EVENT_BYTES if di.startswith(known)), None)
         if prefix is None or (prefix == "0311" and di[4:6] != "00"):
             return None
-        happenings, back = self.events.get(prefix, []), int(di[6:], 16)
+        happenings = [happening for happening in self.events.get(prefix, []) if happening.end_ms <= at_ms]
+        back = int(di[6:], 16)
         if back == 0:
             return bcd(len(happenings), 3)
         if back > 10:
@@ -191,7 +195,7 @@ class Memory:
             step = {"hour": HOUR_MS, "day": DAY_MS}[name]
             shown = at_ms + self.truth.calendar.offset_ms + self.clock_ms
             taken = shown // step * step - (back - 1) * step - self.truth.calendar.offset_ms - self.clock_ms
-        if taken is None or taken < ORIGIN_MS:
+        if taken is None or taken < ORIGIN_MS or self._was_off(taken):
             return None
         stamp = self._stamp(taken)
         if content == 0x00:
@@ -203,6 +207,9 @@ class Memory:
             groups = [stamp, self._energy_2007(1, 0, 0, taken) or b"", self._energy_2007(2, 0, 0, taken) or b""]
             return (bytes((ABSENT,)) if self.closing_aa else b"").join(groups)
         return None
+
+    def _was_off(self, t_ms: int) -> bool:
+        return any(cut.start_ms <= t_ms < cut.end_ms for cut in self.events.get("0311", []))
 
     def load_records(self, di: str, extra: bytes, at_ms: int) -> bytes | None:
         """`06 class 00 selector` with N and the time from which: records one after another.
@@ -223,7 +230,8 @@ class Memory:
             first = max(oldest, -(-int(asked.timestamp() * 1000) // LOAD_STEP_MS))
         bounds = range(first, min(first + count, newest + 1))
         shift = self.truth.calendar.offset_ms + self.clock_ms
-        records = [self._load_record(wanted, bound * LOAD_STEP_MS - shift) for bound in bounds]
+        taken = [bound * LOAD_STEP_MS - shift for bound in bounds]
+        records = [self._load_record(wanted, t_ms) for t_ms in taken if t_ms >= ORIGIN_MS and not self._was_off(t_ms)]
         return b"".join(records) if records else None
 
     def _load_record(self, wanted: int, taken: int) -> bytes:

@@ -70,6 +70,7 @@ class Truth:
         self.calendar = Calendar(seed, offset_ms(config["settings"]["utc_offset"]))
         self.meters = {meter["id"]: meter for meter in config["meters"]}
         self._starts = starts or {}
+        self.shifts: dict[str, list[tuple[int, int | None, Fraction]]] = {}  # meter → (from, to, kWh): false registers
         self.nodes: dict[str, Node] = {}
         points = {point["id"]: point for point in config["points"]}
         nominal = self._nominal_powers(points)
@@ -96,6 +97,10 @@ class Truth:
                 counted = self._counted(meter_id, direction, t_ms, windows_of(PROGRAM, tariff))
                 values[name] = self._start(meter_id, name) + counted
             values[direction] = sum((values[f"{direction}_t{n}"] for n in range(1, TARIFFS + 1)), Fraction(0))
+        for start_ms, end_ms, kwh in self.shifts.get(meter_id, []):
+            if start_ms <= t_ms and (end_ms is None or t_ms < end_ms):
+                values["import"] += kwh
+                values["import_t4"] += kwh
         reactive = self._counted(meter_id, "import", t_ms, None) * REACTIVE
         values["reactive_import"] = values["reactive_q1"] = self._start(meter_id, "reactive_import") + reactive
         for name in ("reactive_export", "reactive_q2", "reactive_q3", "reactive_q4"):
