@@ -3,7 +3,7 @@
     instant (UTC) → local date → the schedule valid on it → its month's day, overrides of a holiday laid over → period
 
 Local time is a fixed offset from UTC, never a tz database. A schedule is never applied outside its validity: with none
-valid the energy is `unclassified`, not flat. What a schedule says about a day is `schedule`'s matter; prices are nobody's.
+valid the energy is `unclassified`, not flat. What a schedule says about a day is `schedule`'s matter.
 """
 
 from __future__ import annotations
