@@ -1,4 +1,4 @@
-"""A Modbus RTU meter on the bus, played by its model: the registers of config/meters/*.yaml with values of the truth.
+"""A Modbus meter on the bus, played by its model: the registers of config/meters/*.yaml with values of the truth.
 
     hear: unit | 3 or 4 | address | count | CRC  →  delay, unit | function | bytes | registers | CRC
 
@@ -29,7 +29,7 @@ LINE_TO_LINE = Fraction(1732, 1000)
 
 
 class ModbusMeter:
-    """One meter. `delay_s`: bounds of the time to its answer."""
+    """One meter. `delay_s`: bounds of the time to its answer; `transport`: rtu, or tcp behind a gateway."""
 
     def __init__(
         self,
@@ -38,6 +38,7 @@ class ModbusMeter:
         model: MeterModel,
         *,
         delay_s: tuple[float, float] = (0.01, 0.03),
+        transport: str = "rtu",
     ) -> None:
         self.id: str = meter["id"]
         self.unit = int(meter["unit"])
@@ -45,7 +46,7 @@ class ModbusMeter:
         self.meter, self.model, self.truth = meter, model, truth
         self.delay_s = delay_s
         self._random = Random(drawn(truth.seed, self.id, "delays"))
-        self._parser = RequestParser()
+        self._parser = RequestParser(transport)
 
     def hear(self, data: bytes, at_ms: int) -> Reply | None:
         """Takes the bytes of a request, complete at `at_ms` (UTC, the truth's time); gives the answer, if any."""
