@@ -1,0 +1,105 @@
+"""`hubiao audit`: the upstream side. Here `settle`; the verbs that collect and verify evidence join the same group."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import click
+
+from agent.cli import Failure
+from agent.cli.output import document, notice, styled, table
+from agent.cli.words import t
+from audit.case_file import Case, read_cases
+from audit.case_values import CaseError
+from audit.cases import read_inputs
+from audit.markup import REASONS
+from audit.settle import loss_shares, settle
+
+_COLOURS = {
+    "green": (("绿", "green"), "green"),
+    "yellow": (("黄", "yellow"), "yellow"),
+    "red": (("红", "red"), "red"),
+    "grey": (("灰", "grey"), "bright_black"),
+}
+
+
+@click.group()
+def audit() -> None:
+    """上游审核：结算、加价核查 / upstream: settlement and markup checks."""
+
+
+@audit.command("settle", short_help="settle a case file by settlement-method-1")
+@click.argument("file", metavar="CASE.json", type=click.Path(path_type=pathlib.Path))
+@click.option("--json", "as_json", is_flag=True, help="one object, or [{id, result}] for cases")
+def settle_file(file: pathlib.Path, as_json: bool) -> None:
+    """按 settlement-method-1 结算案例文件 / settle a case file: what each tenant may be charged, and a colour."""
+    try:
+        cases = read_cases(file)
+    except CaseError as error:
+        raise Failure(_named(file, error.faults), 78) from error
+    except OSError as error:
+        raise Failure(f"{file}: {error.strerror or error}", 78) from error
+    results, faults = [], []
+    for case in cases:
+        try:
+            results.append(settle(case.inputs, case.config, case.path))
+        except CaseError as error:
+            faults += error.faults
+    if faults:
+        raise Failure(_named(file, faults), 78)
+    for case in cases:
+        _say_unused(case)
+    if as_json and cases and cases[0].id is None:
+        document(results[0])
+    elif as_json:
+        document([{"id": case.id, "result": result} for case, result in zip(cases, results, strict=True)])
+    else:
+        for case, result in zip(cases, results, strict=True):
+            _show(case, result)
+
+
+def _named(file: pathlib.Path, faults: list[str]) -> str:
+    return "\n".join(f"{file}: {fault}" for fault in faults)
+
+
+def _say_unused(case: Case) -> None:
+    for path in read_inputs(case.inputs, case.path).unused:
+        notice(t(f"未使用：{path}", f"not used: {path}"))
+
+
+def _show(case: Case, result: dict[str, Any]) -> None:
+    """The verdict in a line, then one line a tenant."""
+    reasons = ", ".join(f"{code} ({t(*REASONS[code])})" for code in result["park_reasons"])
+    title = f"{case.id}: " if case.id is not None else ""
+    click.echo(f"{title}{_colour(result['park_colour'])}  {reasons}")
+    figures = (
+        ("bill_passable_yuan", t("可转嫁账单", "passable bill")),
+        ("allowed_max_tenants_yuan", t("应收上限", "allowed in all")),
+        ("charged_tenants_yuan", t("实收", "charged")),
+        ("park_overcharge_yuan", t("多收", "over")),
+        ("loss_rate", t("损耗率", "loss rate")),
+    )
+    click.echo("  ".join(f"{name} {'-' if result[key] is None else result[key]}" for key, name in figures))
+    losses = loss_shares(case.inputs)
+    head = (
+        *(
+            t("租户", "tenant"),
+            t("电量 kWh", "kWh"),
+            t("应收", "allowed"),
+            t("实收", "charged"),
+            t("差额", "difference"),
+        ),
+        *(t("分摊损耗 kWh", "loss kWh"), t("结论", "verdict"), t("原因", "reason")),
+    )
+    keys = ("tenant", "energy_kwh", "allowed_yuan", "charged_yuan", "difference_yuan")
+    rows = [
+        (*(row[key] for key in keys), losses.get(row["tenant"]), t(*_COLOURS[row["colour"]][0]), row["reason"])
+        for row in result["tenants"]
+    ]
+    table(head, rows)
+
+
+def _colour(colour: str) -> str:
+    word, ink = _COLOURS[colour]
+    return styled(t(*word), fg=ink, bold=True)
