@@ -21,7 +21,7 @@ ADDRESS_DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What configuration needs of a meter model. `values`: primary, secondary or as-set; `evidence` of its registers."""
+    """What configuration needs of a meter model: values `primary`, `secondary` or `as-set`, and their evidence."""
 
     protocol: str
     values: str

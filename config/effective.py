@@ -91,7 +91,7 @@ def _meter(meter: Meter, lines: Mapping[str, Mapping[str, Any]], models: Mapping
         "protocol": meter.protocol,
         "address": meter.address.zfill(ADDRESS_DIGITS) if meter.address else None,
         "unit": meter.unit,
-        "model": models[model].data["id"] if model in models else model,
+        "model": models[model].data["id"] if model and model in models else model,
         "baud": meter.baud or (line["baud"] if line else None),
         "framing": meter.framing or (line["framing"] if line else None),
         "serial": meter.serial,
@@ -127,7 +127,7 @@ def _models(meters: Iterable[Entry[Meter]], models: Mapping[str, ModelFile]) -> 
     files = {}
     for entry in meters:
         name = model_of(entry.of)
-        if name in models:
+        if name and name in models:
             file = models[name]
             files[file.data["id"]] = {
                 "id": file.data["id"],

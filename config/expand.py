@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 
 from config import scalars
 from config.faults import Findings, Path, Wrong
@@ -111,7 +112,7 @@ def _written(path: Path, point: Point, meters: dict[str, Entry[Meter]], offset: 
         start, end = _bounds(at, item.from_, item.to, offset, findings)
         stretches.append(Stretch(at, item.meter, start, end, multiplier))
     stretches.sort(key=lambda s: s.start.timestamp() if s.start else float("-inf"))
-    for stretch, following in zip(stretches, stretches[1:], strict=False):
+    for stretch, following in pairwise(stretches):
         if stretch.end is None:
             stretch.end = following.start
     roles = {meters[s.meter].of.role for s in stretches if s.meter in meters} - {None}

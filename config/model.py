@@ -25,7 +25,7 @@ DLT645 = ("dlt645-2007", "dlt645-1997")
 class Form:
     """How the text of a value is read, and what an editor is told about it.
 
-    YAML editors type plain scalars (`8E1` is a float to them), so the schema admits numbers where a text looks like one.
+    YAML editors type plain scalars (`8E1` is a float to them), so the schema admits numbers where text looks like one.
     """
 
     read: Callable[[str], Any]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 from config import scalars
 from config.crosscheck import unknown
@@ -76,7 +77,7 @@ def check_meters_once(draft: Draft, findings: Findings) -> None:
     """No two meters at a point at once, no register of a meter in two points at once."""
     owners: dict[tuple[str, str], list[tuple[Stretch, str]]] = {}
     for spot in draft.spots:
-        for before, after in zip(spot.stretches, spot.stretches[1:], strict=False):
+        for before, after in pairwise(spot.stretches):
             if _overlap(before, after):
                 findings.fault(
                     (*after.path, "from"),
