@@ -14,18 +14,9 @@ from drivers.dlt645 import frame as dlt645
 from drivers.dlt645.formats import Digits, Format, Moment, Speed
 from drivers.dlt645.frame import Frame
 from drivers.dlt645.identifiers import decode_1997, decode_2007, lookup
+from drivers.dlt645.replies import error_text
 from drivers.modbus.adu import crc_is_right
 from drivers.quantities import RegisterValue
-
-ERRORS = (
-    ("其他错误", "other error"),
-    ("无请求数据", "no such data"),
-    ("密码错/未授权", "wrong password or not authorised"),
-    ("通信速率不能更改", "speed cannot change"),
-    ("年时区数超", "too many year zones"),
-    ("日时段数超", "too many day periods"),
-    ("费率数超", "too many tariffs"),
-)
 
 # function → the only edition that has it. 08H is in both with the same layout: the 2007 meaning is the one in use.
 # 03H is told by its content
@@ -108,14 +99,6 @@ def edition_of(frame: Frame) -> str | None:
     if len(frame.data) >= 4 and frame.data[3] == SECURITY_CLASS:
         return "2007"
     return "1997" if frame.is_reply and lookup(_high_first(frame.data[:2])) else None
-
-
-def error_text(err: int) -> tuple[str, str]:
-    """(zh, en) of the ERR byte of an error answer."""
-    said = [words for bit, words in enumerate(ERRORS) if err >> bit & 1]
-    if not said:
-        return f"错误 {err:02X}", f"error {err:02X}"
-    return "、".join(words[0] for words in said), ", ".join(words[1] for words in said)
 
 
 def _dlt645(frame: Frame, zh: bool) -> dict[str, Any]:

@@ -14,6 +14,24 @@ from drivers.dlt645.frame import WILDCARD, Frame, Parser
 from drivers.exchange import Noticed
 
 ADDRESS_BYTES = 6
+# bits of ERR from b0 on, both editions
+ERRORS = (
+    ("其他错误", "other error"),
+    ("无请求数据", "no such data"),
+    ("密码错/未授权", "wrong password or not authorised"),
+    ("通信速率不能更改", "speed cannot change"),
+    ("年时区数超", "too many year zones"),
+    ("日时段数超", "too many day periods"),
+    ("费率数超", "too many tariffs"),
+)
+
+
+def error_text(err: int) -> tuple[str, str]:
+    """(zh, en) of the ERR byte of an error answer."""
+    said = [words for bit, words in enumerate(ERRORS) if err >> bit & 1]
+    if not said:
+        return f"错误 {err:02X}", f"error {err:02X}"
+    return "、".join(words[0] for words in said), ", ".join(words[1] for words in said)
 
 
 def fits(asked: str, answered: str) -> bool:
