@@ -113,7 +113,7 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "hubiao",
             "version": "1.0.0",
-            "description": "A gateway's records, evidence and status. One record is one message, byte for byte as in the log.",
+            "description": "Records, evidence and status of a gateway. One record is one message, byte for byte.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": topics.CONTENT_TYPE,
