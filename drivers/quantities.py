@@ -32,4 +32,4 @@ class RegisterValue:
 
 def is_billing(name: str) -> bool:
     """Whether a register can stand in a `reading`'s registers (active and reactive energy)."""
-    return name.startswith(("import", "export", "reactive_")) and name != "reactive_power"
+    return name.startswith(("import", "export", "reactive_")) and not name.startswith("reactive_power")

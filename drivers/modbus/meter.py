@@ -73,19 +73,25 @@ class ModbusMeter:
     async def look(self, *, second: bool = False) -> Look:
         """Reads the settlement registers that were asked for at construction.
 
-        `second`: in requests of other lengths than the last first look's, where the model allows any.
+        `second`: in requests of other lengths than the last first look's, where the model allows any. Tariff registers
+        that this meter lacks or leaves empty are left out; the totals never are.
         """
-        registers = [self.model.settlement[name] for name in sorted(self._wanted)]
-        answers = await self._read(registers, second=second)
+        registers, answers = await self._read_settlement(second)
         exchanges = [(answer.request, answer.reply) for answer in answers]
-        values = self.model.settlement_values(exchanges, self._wanted)
+        values: dict[str, Decimal] = {}
+        for register in registers:
+            try:
+                values |= self.model.settlement_values(exchanges, [register.name])
+            except Unexpected:
+                if not _is_tariff(register.name):
+                    raise
         checks = {"address", "length", "identifier" if self._tcp else "checksum"}
         if all(register.form.type.startswith("bcd") for register in registers):
             checks.add("bcd")
         check = self.model.sum_check
         if check and check.total in self._wanted and any(self.model.sum_holds(*exchange) for exchange in exchanges):
             checks.add("tariff_sum")
-        return Look({name: values[name] for name in sorted(self._wanted)}, answers, frozenset(checks))
+        return Look(values, answers, frozenset(checks))
 
     async def telemetry(self) -> list[RegisterValue]:
         """Voltages, currents, powers. What the meter refuses or has no value for is left out."""
@@ -152,6 +158,19 @@ class ModbusMeter:
         block = max((register.block for register in named), key=lambda block: block.size)
         answer = await self._ask(block)
         return [_value(register, _words(register.block, [answer])) for register in named], answer
+
+    async def _read_settlement(self, second: bool) -> tuple[list[Register], list[Answer]]:
+        wanted = [self.model.settlement[name] for name in sorted(self._wanted)]
+        while True:
+            registers = [one for one in wanted if not _is_tariff(one.name) or one.block not in self._refused]
+            known = len(self._refused)
+            try:
+                return registers, await self._read(registers, second=second)
+            except Refused:
+                if len(self._refused) == known or any(
+                    one.block in self._refused for one in registers if not _is_tariff(one.name)
+                ):
+                    raise
 
     async def _text(self, register: Register | None) -> str | None:
         if register is None:
@@ -275,6 +294,10 @@ class ModbusMeter:
             reply_timeout_s=timeout_s,
             quiet_before_s=self._quiet_before_s,
         )
+
+
+def _is_tariff(name: str) -> bool:
+    return "_t" in name
 
 
 def _asked(answer: Answer) -> Block:
