@@ -135,6 +135,9 @@ def value_of(name: str, exact: dict[str, Fraction], live: dict[str, Decimal]) ->
         if quantity == "power_factor":
             return Fraction(live[quantity])
         return Fraction(live[quantity]) / sum(1 for letter in "abc" if f"voltage_{letter}" in live)
+    name = {"partial_energy": "import"}.get(name, name.removeprefix("resettable_"))
+    if name in exact:
+        return exact[name]  # nobody has reset it yet
     base, _, tariff = name.rpartition("_t")
     if name == "total":
         return exact["import"] + exact["export"]

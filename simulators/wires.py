@@ -167,9 +167,13 @@ class Tcp:
 
 
 def place_link(link: Path, target: str) -> None:
-    """Makes `link` point to a pty. A stale link is replaced; anything else is left alone. Raises LinkRefused."""
-    if link.exists() and not link.is_symlink():
-        raise LinkRefused(f"{link} exists and is no link")
+    """Makes `link` point to a pty. A link to nothing or to another pty is replaced, a real device or file never.
+
+    Raises LinkRefused.
+    """
+    there = os.path.realpath(link)
+    if os.path.exists(there) and not (link.is_symlink() and there.startswith("/dev/pts/")):
+        raise LinkRefused(f"{link} exists and is no link of a simulator")
     try:
         if link.is_symlink():
             link.unlink()

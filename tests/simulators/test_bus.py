@@ -287,11 +287,13 @@ def test_a_second_master_is_heard_with_the_answers_it_gets() -> None:
     played(scene, Fault("other_master", "east", amount=5.0))
 
 
-def test_a_stale_link_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
+def test_a_stale_link_is_replaced_and_a_file_or_device_is_not(tmp_path: Path) -> None:
     link = tmp_path / "ttyRS485-1"
     link.symlink_to(tmp_path / "gone")
     place_link(link, "/dev/null")
     assert os.readlink(link) == "/dev/null"
+    with pytest.raises(LinkRefused, match="ttyRS485-1"):
+        place_link(link, "/dev/pts/0")
     precious = tmp_path / "precious"
     precious.write_text("x")
     with pytest.raises(LinkRefused, match="precious"):

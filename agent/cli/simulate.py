@@ -1,0 +1,111 @@
+"""`hubiao simulate`: plays every meter of a configuration until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.cli import Failure
+from agent.cli.output import notice
+from agent.cli.words import language, t
+from config.compose import decode
+from config.faults import Findings
+from config.load import load
+from simulators.faults import Fault
+from simulators.scenario import read_scenario
+from simulators.site import NotPlayable, Site
+from simulators.wires import LinkRefused
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+@click.option("--link-dir", type=click.Path(path_type=Path, file_okay=False), default=None)
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
+@click.option("--scenario", type=click.Path(path_type=Path), default=None)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--anywhere", is_flag=True, help="TCP: listen on other addresses than loopback")
+def simulate(path: Path, link_dir: Path | None, speed: float, scenario: Path | None, seed: int, anywhere: bool) -> None:
+    """模拟配置中的全部电表 / play all meters of a configuration until SIGTERM or Ctrl-C."""
+    config = _configuration(path)
+    faults = _faults(scenario, config) if scenario else []
+    site = Site(config, now_ms=_truth_time(speed), seed=seed, faults=faults)
+    asyncio.run(_play(site, _places(config, link_dir), anywhere))
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    loaded = load(path)
+    for said in loaded.notices:
+        notice(said.text(language()))
+    if loaded.config is None:
+        raise Failure(loaded.fault_texts(language()), 78)
+    return loaded.config
+
+
+def _faults(path: Path, config: dict[str, Any]) -> list[Fault]:
+    findings = Findings(str(path))
+    try:
+        text = decode(path.read_bytes(), findings)
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}", 78) from error
+    names = {key: [entry["id"] for entry in config[key]] for key in ("meters", "lines")}
+    faults = read_scenario(text, findings, **names) if text is not None else []
+    wrong = findings.result(None)
+    if wrong.faults:
+        raise Failure(wrong.fault_texts(language()), 78)
+    return faults
+
+
+def _truth_time(speed: float) -> Callable[[], int]:
+    """The park's time, UTC ms: from now on, `speed` times as fast as the real one."""
+    start_ms, began = time.time_ns() // 1_000_000, time.monotonic()
+    return lambda: start_ms + round((time.monotonic() - began) * speed * 1000)
+
+
+def _places(config: dict[str, Any], link_dir: Path | None) -> Callable[[str], Path]:
+    """Where each configured device file is to appear."""
+    if link_dir is None:
+        return Path
+    names = Counter(Path(line["port"]).name for line in config["lines"] if "://" not in line["port"])
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise Failure(t(f"--link-dir 中重名:{twice[0]}", f"two lines would share {twice[0]} in --link-dir"), 69)
+    try:
+        link_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"{link_dir}: {error.strerror}", 69) from error
+    return lambda port: link_dir / Path(port).name
+
+
+async def _play(site: Site, place: Callable[[str], Path], anywhere: bool) -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    try:
+        await _open(site, place, anywhere)
+        for line, port in site.ports.items():
+            meters = len(site.buses[line].meters)
+            notice(t(f"线路 {line}:{port},{meters} 块表", f"line {line}: {port}, {meters} meters"))
+        click.echo("ready")
+        await stop.wait()
+    finally:
+        await site.close()
+
+
+async def _open(site: Site, place: Callable[[str], Path], anywhere: bool) -> None:
+    try:
+        await site.open(place, anywhere=anywhere)
+    except LinkRefused as error:
+        advice = t("可用 --link-dir DIR 把端口放到别处", "--link-dir DIR puts the ports elsewhere")
+        raise Failure(f"{error}; {advice}", 69) from error
+    except NotPlayable as error:
+        advice = t("非本机地址须加 --anywhere", "other addresses than loopback need --anywhere")
+        raise Failure(f"{error}; {advice}", 69) from error
+    except OSError as error:
+        raise Failure(str(error), 69) from error
