@@ -4,9 +4,9 @@
                └────────────────────── n bytes ───────────────────────┘
     └────────────────── summed mod 256 into cs ───────────────────────┘
 
-An absent class is its AA alone. AA is not escaped, but neither BCD nor FF filler holds one, so the split on AA is right
-whenever it gives six classes; where damaged data hold another AA, the lengths of the classes decide. Written from a
-meter's firmware that builds it and two concentrators that parse it (reference dlt645.md §4).
+An absent class is its AA alone. AA is not escaped, but neither BCD nor FF filler holds one: a record with more than six
+is damaged, and is refused rather than divided by a guess that could name one register's value after another. Written
+from a meter's firmware that builds it and two concentrators that parse it (reference dlt645.md §4).
 """
 
 from __future__ import annotations
@@ -98,25 +98,12 @@ def _record(body: bytes) -> LoadRecord:
     if at is None:
         raise ValueError(f"load record has no date: {body[:5].hex()}")
     values: list[RegisterValue] = []
-    for number, part in enumerate(_split(body[5:]), 1):
+    parts = body[5:].split(bytes((CLASS_END,)))
+    if len(parts) != len(CLASSES) + 1 or parts[-1]:
+        raise ValueError(f"load record does not divide into its {len(CLASSES)} classes")
+    for number, part in enumerate(parts[:-1], 1):
         values += _class(number, part)
     return LoadRecord(at, tuple(values))
-
-
-def _split(body: bytes) -> list[bytes]:
-    parts = body.split(bytes((CLASS_END,)))
-    if len(parts) == len(CLASSES) + 1 and not parts[-1]:
-        return parts[:-1]
-    parts = []
-    for items in CLASSES.values():
-        length = 0 if body[:1] == bytes((CLASS_END,)) else sum(item.format.length for item in items)
-        if body[length : length + 1] != bytes((CLASS_END,)):
-            break
-        parts.append(body[:length])
-        body = body[length + 1 :]
-    if body or len(parts) != len(CLASSES):
-        raise ValueError(f"load record does not divide into its {len(CLASSES)} classes")
-    return parts
 
 
 def _class(number: int, data: bytes) -> list[RegisterValue]:
