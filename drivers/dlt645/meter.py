@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -104,8 +105,10 @@ class Dlt645Meter:
         except Refused:
             return None
         moment = f"20{date[:2]}-{date[2:4]}-{date[4:6]} {time[:2]}:{time[2:4]}:{time[4:]}"
-        if not ("01" <= date[2:4] <= "12" and "01" <= date[4:6] <= "31" and time < "240000"):
-            raise Unexpected(f"{self.id}: clock says {moment}")
+        try:
+            datetime.fromisoformat(moment)
+        except ValueError as error:
+            raise Unexpected(f"{self.id}: clock says {moment}") from error
         return moment
 
     async def serial(self) -> str | None:
