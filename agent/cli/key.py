@@ -1,0 +1,71 @@
+"""`hubiao key init|show`: the gateway's signing key, and what auditors and tenants need to check its signatures."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import click
+
+from agent.cli import Failure
+from agent.cli.output import document
+from agent.cli.places import data_directory, store_options
+from agent.cli.words import t
+from agent.keys import KeyFault, create_key, fingerprint, load_key, public_raw
+from agent.store import DATABASE, Reader, StoreError
+
+
+@click.group()
+def key() -> None:
+    """网关签名密钥 / the gateway's signing key."""
+
+
+@key.command()
+@store_options
+@click.option("--json", "as_json", is_flag=True)
+def init(config: Path | None, data: Path | None, as_json: bool) -> None:
+    """生成密钥(已有的不覆盖)/ make the key; one that exists is never replaced."""
+    directory = data_directory(config, data)
+    try:
+        made = create_key(directory)
+    except KeyFault as error:
+        raise Failure(str(error), 74) from error
+    _show(public_raw(made), _verifier_key(directory), as_json)
+
+
+@key.command()
+@store_options
+@click.option("--json", "as_json", is_flag=True)
+def show(config: Path | None, data: Path | None, as_json: bool) -> None:
+    """显示公钥、指纹、本纪元的验证密钥 / public key, fingerprint, verifier key of the current epoch."""
+    directory = data_directory(config, data)
+    try:
+        public = public_raw(load_key(directory))
+    except KeyFault as error:
+        raise Failure(str(error), 74) from error
+    _show(public, _verifier_key(directory), as_json)
+
+
+def _verifier_key(directory: Path) -> str | None:
+    """Of the newest epoch; None while the store has none."""
+    if not (directory / DATABASE).exists():
+        return None
+    try:
+        reader = Reader(directory)
+    except StoreError as error:
+        raise Failure(str(error), 74) from error
+    try:
+        return reader.epochs[-1].vkey if reader.epochs else None
+    finally:
+        reader.close()
+
+
+def _show(public: bytes, vkey: str | None, as_json: bool) -> None:
+    raw = base64.b64encode(public).decode()
+    if as_json:
+        document({"public_key": raw, "fingerprint": fingerprint(public), "verifier_key": vkey})
+        return
+    none = t("(尚无记录:首次运行后才有)", "(no records yet: there is one after the first run)")
+    click.echo(f"{t('公钥', 'public key')}: {raw}")
+    click.echo(f"{t('指纹', 'fingerprint')}: {fingerprint(public)}")
+    click.echo(f"{t('验证密钥', 'verifier key')}: {vkey or none}")
