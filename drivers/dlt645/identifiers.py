@@ -46,6 +46,8 @@ def lookup_1997(di: str, overrides: Overrides | None = None) -> Identifier | Non
     if found is None or own is None:
         return found
     form = Bcd(int(own["bytes"]), int(own["decimals"]), str(own.get("signed", False)).lower() == "true")
+    if form == found.items[0].format:
+        return found  # no news, so the table's second layout still counts
     items = tuple(Item(item.name, form, item.unit) for item in found.items)
     return Identifier(found.zh, found.en, items, block=found.block)
 

@@ -324,6 +324,11 @@ def test_a_model_s_data_changes_the_format_of_a_1997_live_value() -> None:
     assert lookup_1997("B612") != lookup_1997("B612", items)
 
 
+def test_a_model_that_repeats_the_table_keeps_the_table_s_second_layout() -> None:
+    items = {"B62": {"bytes": 2, "decimals": 2}}
+    assert said(decode_1997("B621", bytes.fromhex("56 34 12"), items)) == {"current_a": "123.456"}
+
+
 # freezes
 
 
