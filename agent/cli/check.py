@@ -1,0 +1,90 @@
+"""`hubiao check`: is a configuration right, can its schedule be met, what does it cost on the uplink."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.cli import Failure
+from agent.cli.output import document, notice, table
+from agent.cli.words import language, t
+
+FOUND, FAULTY = 3, 78
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+@click.option("--json", "as_json", is_flag=True)
+def check(path: Path, as_json: bool) -> None:
+    """检查配置,预测巡检时间和流量 / validate a configuration, predict sweep time and traffic."""
+    from config.load import load  # pydantic and ruamel: only for verbs that read a configuration
+
+    loaded = load(path)
+    lines: list[dict[str, Any]] = []
+    uplink = None
+    if loaded.config is not None:
+        from agent.schedule import predict_sweep
+        from agent.uplink import predict_uplink
+
+        lines = predict_sweep(loaded.config)
+        uplink = float(predict_uplink(loaded.config))
+    met = all(line["fits"] for line in lines)
+    for said in loaded.notices:
+        notice(said.text(language()))
+    for line in lines:
+        _comment(line)
+    if as_json:
+        faults = [
+            {"file": f.file, "line": f.line, "column": f.column, "key": f.key, "message": f.message(language())}
+            for f in loaded.faults
+        ]
+        ok = not faults and met
+        document({"ok": ok, "faults": faults, "lines": lines, "uplink_mb_month": uplink})
+    elif loaded.config is None:
+        raise Failure(loaded.fault_texts(language()), FAULTY)
+    else:
+        _show(loaded.config, lines, uplink)
+    if loaded.config is None:
+        raise click.exceptions.Exit(FAULTY)
+    if not met:
+        raise click.exceptions.Exit(FOUND)
+
+
+def _comment(line: dict[str, Any]) -> None:
+    """What a person should know about a line that is slow."""
+    name, sweep, window = line["id"], line["sweep_s"], f"{line['window_s']:g}"
+    if line["exact"]:
+        return
+    if line["fits"]:
+        zh = f"线路 {name}:巡检约 {sweep} 秒,长于时格前后共 {window} 秒的窗口,部分时格的示数将由相邻读数内插"
+        en = (
+            f"line {name}: a sweep takes about {sweep} s, longer than the {window} s around a slot: some slots will be "
+        )
+        notice(t(zh, en + "interpolated between readings"))
+    else:
+        en = f"line {name}: a sweep takes about {sweep} s, which does not fit into the interval; what would help:"
+        notice(t(f"线路 {name}:巡检约 {sweep} 秒,一个采集间隔内做不完;可改善:", en))
+    for baud, seconds in line["at_baud"].items():
+        notice(t(f"  波特率 {baud}:约 {seconds} 秒", f"  {baud} baud: about {seconds} s"))
+    if line["lines_needed"] > 1:
+        lines = line["lines_needed"]
+        notice(t(f"  分到 {lines} 条线路", f"  the meters spread over {lines} lines"))
+    en = "  a longer interval, or the meters' own freezes or load records for the slot's value"
+    notice(t("  延长间隔,或用表内冻结、负荷记录取整点示数", en))
+
+
+def _show(config: dict[str, Any], lines: list[dict[str, Any]], uplink: float | None) -> None:
+    head = (t("线路", "line"), t("电表", "meters"), t("巡检秒", "sweep s"), t("够用", "fits"))
+    yes, no = t("是", "yes"), t("否", "no")
+    table(head, [(line["id"], line["meters"], line["sweep_s"], yes if line["fits"] else no) for line in lines])
+    counts = {key: len(config[key]) for key in ("meters", "points", "tenancies")}
+    click.echo(
+        t(
+            f"配置有效:{counts['meters']} 块表,{counts['points']} 个计量点,{counts['tenancies']} 段租用;"
+            f"上行约 {uplink} MB/月",
+            f"the configuration is good: {counts['meters']} meters, {counts['points']} points, "
+            f"{counts['tenancies']} tenancies; about {uplink} MB a month on the uplink",
+        )
+    )

@@ -1,0 +1,115 @@
+"""How long each line needs to read all its meters once, and whether that leaves time to breathe (pure).
+
+    quiet | preamble request | delay | preamble reply        one exchange; a look and its confirmation a meter
+
+Sizes come from the requests and plans that the meters themselves use; delays are what meters of each protocol
+usually take. Dead meters and repetitions are not foreseen: a tenth of the interval is left for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.meters import directions
+from drivers.dlt645.frame import WAKE
+from drivers.dlt645.plan import REGISTERS
+from drivers.dlt645.requests import Manners, read
+from drivers.modbus.model import MeterModel, parse
+from drivers.modbus.plan import Block, plan
+from drivers.ports import Settings
+
+DLT645_DELAY_S = 0.2  # request's end to reply's begin; the standard allows 0.5 s, most take 0.05 to 0.25 s
+MODBUS_DELAY_S = 0.05
+REPLY_WAKE = 4  # FE before a reply, as most meters send them
+USABLE = 0.9  # of an interval; the rest is for repetitions and meters that come back
+MEASURED_S, MEASURED_PART = 0.5, 0.01  # a reading counts as the slot's within this, at least, of the interval
+RTU_REQUEST, RTU_REPLY = 8, 5  # bytes of a request; of a reply besides its registers
+USUAL_BAUDS = (2400, 9600, 19200)  # what meters can usually be set to
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """One exchange: bytes each way without preamble, preambles in all, seconds that no speed shortens."""
+
+    request: int
+    reply: int
+    preamble: int
+    fixed_s: float
+    quiet_characters: float
+
+    def seconds(self, settings: Settings) -> float:
+        return self.fixed_s + settings.seconds(self.request + self.reply + self.preamble + self.quiet_characters)
+
+
+def predict_sweep(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One object a line: {id, sweep_s, fits, exact, window_s, meters, at_baud, lines_needed}.
+
+    fits: the sweep takes at most nine tenths of the interval. exact: it takes no longer than `window_s`, so that every
+    reading can count as measured at its slot; otherwise slots are interpolated between readings, and say so. at_baud:
+    usual speeds above the line's own → sweep_s. lines_needed: over so many lines the meters would fit.
+    """
+    interval_s = config["settings"]["interval_s"]
+    window_s = 2 * max(MEASURED_S, MEASURED_PART * interval_s)
+    predictions = []
+    for line in config["lines"]:
+        meters = [meter for meter in config["meters"] if meter["line"] == line["id"]]
+        sweep_s = sum(_meter_seconds(meter, config, None) for meter in meters)
+        faster = [baud for baud in USUAL_BAUDS if any(baud > meter["baud"] for meter in meters)]
+        predictions.append(
+            {
+                "id": line["id"],
+                "sweep_s": round(sweep_s, 2),
+                "fits": sweep_s <= USABLE * interval_s,
+                "exact": sweep_s <= window_s,
+                "window_s": window_s,
+                "meters": len(meters),
+                "at_baud": {
+                    str(baud): round(sum(_meter_seconds(meter, config, baud) for meter in meters), 2) for baud in faster
+                },
+                "lines_needed": max(1, math.ceil(sweep_s / (USABLE * interval_s))),
+            }
+        )
+    return predictions
+
+
+def _meter_seconds(meter: Mapping[str, Any], config: Mapping[str, Any], baud: int | None) -> float:
+    """One settlement read with its confirmation, at the meter's own speed or at least at `baud`."""
+    settings = Settings.parse(max(meter["baud"], baud or 0), meter["framing"])
+    return sum(exchange.seconds(settings) for exchange in exchanges(meter, config))
+
+
+def exchanges(meter: Mapping[str, Any], config: Mapping[str, Any]) -> list[Traffic]:
+    """What one settlement read of a meter puts on the wire: the look, then the one that confirms it."""
+    needed, wished = directions(meter["id"], dict(config))
+    model: Mapping[str, Any] = next((model["data"] for model in config["models"] if model["id"] == meter["model"]), {})
+    if meter["protocol"] == "modbus":
+        return list(_modbus(parse(model), needed, wished))
+    return list(_dlt645(meter, needed | wished, model))
+
+
+def _dlt645(meter: Mapping[str, Any], wanted: frozenset[str], model: Mapping[str, Any]) -> Iterator[Traffic]:
+    edition = meter["protocol"].removeprefix("dlt645-")
+    manners = Manners(wake=int(model.get("wake", Manners().wake)))
+    for name in sorted(wanted & REGISTERS[edition].keys()):
+        for di in REGISTERS[edition][name]:
+            exchange = read(edition, meter["address"], di, manners)
+            assert exchange.preamble == bytes((WAKE,)) * manners.wake
+            fixed_s = exchange.quiet_before_s + DLT645_DELAY_S
+            yield Traffic(len(exchange.request), exchange.reply_bytes, len(exchange.preamble) + REPLY_WAKE, fixed_s, 0)
+
+
+def _modbus(model: MeterModel, needed: frozenset[str], wished: frozenset[str]) -> Iterator[Traffic]:
+    offered = model.settlement
+    names = (needed | wished | {name for name in offered if name.startswith("import_t")}) & offered.keys()
+    blocks = [offered[name].block for name in sorted(names)]
+    first = plan(blocks, lambda block: block in blocks or model.may_read(block))
+    for block in (*first, *blocks):  # the second look asks in other shapes: at worst one value at a time
+        yield _registers(block, model)
+
+
+def _registers(block: Block, model: MeterModel) -> Traffic:
+    fixed_s = MODBUS_DELAY_S + model.min_gap_ms / 1000
+    return Traffic(RTU_REQUEST, RTU_REPLY + 2 * block.size, 0, fixed_s, 3.5)
