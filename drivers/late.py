@@ -3,6 +3,9 @@
     question 1 … silence, given up ………………………… late answer 1
                                  question 2 (same unit) ↑ taken for answer 2, unless the line hears it out first
 
+Asking the same again needs no wait: whichever answer comes is one to this question, and dead meters cost no more than
+their timeouts. But then one answer more is owed before anything else is asked that it could fool.
+
 A late answer harms only a question that it seems to answer. Modbus RTU repeats neither register nor transaction, so
 any two questions to one unit with one function can be mixed up. DL/T 645 repeats address, function and DI (and the
 sequence number of 12H), so only reads whose DATA says more than that can: load records by time, follow-on reads
@@ -24,7 +27,7 @@ def mistakable(earlier: Exchange, later: Exchange) -> bool:
         return False
     one, other = earlier.request, later.request
     if earlier.protocol == "modbus-rtu":
-        return one[:2] == other[:2]  # unit and function; an exception answer fits any count
+        return one != other and one[:2] == other[:2]  # unit and function; an exception answer fits any count
     if earlier.protocol == "modbus-tcp":
         return one[:2] == other[:2]  # transaction number
     if one[1:7] != other[1:7] or one[8] != other[8]:
@@ -54,18 +57,31 @@ class OwedAnswers:
 
     def hear(self, data: bytes, damaged: bool, now: float) -> int:
         """Takes what arrived; returns how many late answers it completed, which are then no more owed."""
-        kept = []
+        self._expire(now)
+        kept: list[_Owed] = []
+        answered: list[bytes] = []
         for owed in self._owed:
-            answered = bool(data) and owed.reader.feed(data) is not None
-            if damaged and not answered:
+            is_answered = bool(data) and owed.reader.feed(data) is not None
+            if is_answered and owed.exchange.request not in answered:
+                answered.append(owed.exchange.request)
+                continue
+            if is_answered:  # one answer settles one of several equal questions
+                owed.reader = owed.exchange.reader()
+            elif damaged:
                 owed.reader.damage()
-            if not answered and owed.until > now:
-                kept.append(owed)
-        late = sum(owed.until > now for owed in self._owed) - len(kept)
+            kept.append(owed)
         self._owed = kept
-        return late
+        return len(answered)
 
     def until(self, exchange: Exchange, now: float) -> float:
         """When `exchange` may be asked at the earliest: `now` unless an answer that could fool it is still owed."""
-        self._owed = [owed for owed in self._owed if owed.until > now]
+        self._expire(now)
         return max((owed.until for owed in self._owed if mistakable(owed.exchange, exchange)), default=now)
+
+    def is_repeated(self, exchange: Exchange, now: float) -> bool:
+        """Whether an answer to the very same request is still owed, and may come as the answer to this one."""
+        self._expire(now)
+        return any(owed.exchange.request == exchange.request for owed in self._owed)
+
+    def _expire(self, now: float) -> None:
+        self._owed = [owed for owed in self._owed if owed.until > now]

@@ -183,6 +183,7 @@ class Line:
         reader = exchange.reader()
         began, began_ms = loop.time(), self._clock.boot_ms()
         sent_at = began + self._wire_s(exchange, len(request))
+        is_repeated = self._owed.is_repeated(exchange, began)
         heard = _Heard(None, b"", began)
         try:
             await self._port.write(request)
@@ -190,9 +191,10 @@ class Line:
             heard = await self._listen(exchange, reader, sent_at)
         finally:
             self._note(reader.noticed, loop.time() - began)
-            if heard.reply is None:  # a port that vanished may be back before the answer
+            if heard.reply is None or is_repeated:  # also if the port vanished: it may be back before the answer
                 window_s = LATE_FACTOR * (exchange.reply_timeout_s + self._latency_s)
-                self._owed.owe(exchange, reader, sent_at + window_s + self._reply_s(exchange))
+                listener = reader if heard.reply is None else exchange.reader()
+                self._owed.owe(exchange, listener, sent_at + window_s + self._reply_s(exchange))
         if heard.reply is None:
             raise self._fault(exchange, heard.raw, reader.noticed)
         self.statistics.answered += 1

@@ -43,8 +43,8 @@ log = logging.getLogger(__name__)
 class SerialPort:
     """A serial line at a device file or a symlink to one, resolved anew at every opening.
 
-    direction: who switches the transmitter: `auto` the adapter itself, `kernel` its driver (TIOCSRS485), `rts` we do, by
-    raising RTS while we send.
+    direction: who switches the transmitter: `auto` the adapter itself, `kernel` its driver (TIOCSRS485), `rts` we do,
+    by raising RTS while we send.
     """
 
     def __init__(self, path: str, *, direction: str = "auto") -> None:

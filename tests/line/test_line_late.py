@@ -43,9 +43,14 @@ def play_slow_meters(seed: int, exchanges: int, slowest: float) -> tuple[int, in
         right = wrong = 0
         for _ in range(exchanges):
             unit, start = chance.randint(1, 3), chance.randrange(0, 100, 2)
-            try:
-                answer = await line.exchange(read_rtu(unit, start, timeout_s=TIMEOUT_S))
-            except LineError:
+            answer = None
+            for _ in range(chance.randint(1, 3)):  # retries of the same
+                try:
+                    answer = await line.exchange(read_rtu(unit, start, timeout_s=TIMEOUT_S))
+                    break
+                except LineError:
+                    continue
+            if answer is None:
                 continue
             if answer.reply == rtu_reply(unit, 3, truth(unit, start)):
                 right += 1
@@ -85,6 +90,41 @@ def test_a_silent_meter_does_not_hold_up_its_neighbours() -> None:
     assert clock.run(play()) < 0.01
 
 
+def test_a_dead_meter_costs_its_timeouts_and_nothing_more() -> None:
+    clock = VirtualClock(START_MS)
+
+    async def play() -> float:
+        line = Line("east", ScriptedPort(), SETTINGS, clock)
+        await line.open()
+        began = asyncio.get_running_loop().time()
+        for _ in range(3):
+            with pytest.raises(Silent):
+                await line.exchange(read_rtu(1, 0, timeout_s=0.5))
+        return asyncio.get_running_loop().time() - began
+
+    assert clock.run(play()) == pytest.approx(3 * 0.5, abs=0.15)
+
+
+def test_each_of_several_equal_questions_has_its_own_answer_heard_out() -> None:
+    clock = VirtualClock(START_MS)
+    delays = iter([0.7, 0.75, 0.8, 0.02])  # two timeouts, then the first answer is taken for the third question's
+
+    async def play() -> None:
+        port = ScriptedPort(lambda request: [(next(delays), answer_to(request))])
+        line = Line("east", port, SETTINGS, clock)
+        await line.open()
+        for _ in range(2):
+            with pytest.raises(Silent):
+                await line.exchange(read_rtu(1, 0, timeout_s=TIMEOUT_S))
+        assert (await line.exchange(read_rtu(1, 0, timeout_s=TIMEOUT_S))).reply == rtu_reply(1, 3, truth(1, 0))
+        answer = await line.exchange(read_rtu(1, 50, timeout_s=TIMEOUT_S))
+        assert answer.reply == rtu_reply(1, 3, truth(1, 50))
+        assert line.statistics.late == 3
+        assert port.written[3][0] - port.written[2][0] == pytest.approx(0.8, abs=0.05)
+
+    clock.run(play())
+
+
 def test_the_wait_for_a_late_answer_ends_when_it_has_come() -> None:
     clock = VirtualClock(START_MS)
 
@@ -114,12 +154,13 @@ def dlt_read(protocol: str, control: int, data: str, address: str = "02003108222
 
 
 def test_only_questions_that_a_late_answer_could_fool_wait_for_it() -> None:
-    assert mistakable(read_rtu(1, 0), read_rtu(1, 0))
+    assert mistakable(read_rtu(1, 0), read_rtu(1, 2))
+    assert not mistakable(read_rtu(1, 0), read_rtu(1, 0))  # the answer to one is an answer to the other
     assert mistakable(read_rtu(1, 0), read_rtu(1, 8, count=4))  # an exception answer fits both
     assert not mistakable(read_rtu(1, 0), read_rtu(2, 0))
     assert mistakable(load_record(0x01), load_record(0x02))
     assert mistakable(load_record(0x01), load_record(0x01))
-    assert not mistakable(read_energy(), read_energy())  # the answer to one is an answer to the other
+    assert not mistakable(read_energy(), read_energy())
     assert not mistakable(read_energy(), read_rtu(1, 0))
     follow_on = dlt_read("dlt645-1997", 0x02, "1090")
     assert mistakable(follow_on, follow_on)
