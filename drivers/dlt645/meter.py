@@ -40,7 +40,8 @@ class Dlt645Meter:
     """Implements drivers.meter.Meter.
 
     address: 12 digits. edition: "2007" or "1997". wanted: registers to read, such as {"import", "export"}; their
-    tariffs come along with a block. model: a meter model's data, all keys optional:
+    tariffs come along with a block. wished: registers to read where the meter has them; refused, they are left out
+    instead of failing the look. model: a meter model's data, all keys optional:
     {"blocks": false (never ask blocks), "wake": 4, "reply_timeout_s": "1.0", "quiet_before_s": "0.02",
     "items": {"B61": {"bytes": 2, "decimals": 1, "signed": false}} (1997 live values, see identifiers.lookup_1997)}.
     Raises ValueError on an unknown edition or register.
@@ -54,6 +55,8 @@ class Dlt645Meter:
         bus: Bus,
         wanted: frozenset[str],
         model: Mapping[str, Any] | None = None,
+        *,
+        wished: frozenset[str] = frozenset(),
     ) -> None:
         model = model or {}
         self.id = id
@@ -62,10 +65,11 @@ class Dlt645Meter:
         self._bus = bus
         if edition not in REGISTERS:
             raise ValueError(f"edition {edition!r} is neither 1997 nor 2007")
-        names = {_TARIFF.sub("", name) for name in wanted}
+        needed = {_TARIFF.sub("", name) for name in wanted}
+        names = needed | {_TARIFF.sub("", name) for name in wished}
         if unknown := names - REGISTERS[edition].keys():
             raise ValueError(f"DL/T 645-{edition} has no register {', '.join(sorted(unknown))}")
-        self._wanted = [name for name in REGISTERS[edition] if name in names]
+        self._wanted = {name: name in needed for name in REGISTERS[edition] if name in names}
         usual = Manners()
         self._manners = Manners(
             wake=int(model.get("wake", usual.wake)),
@@ -74,7 +78,7 @@ class Dlt645Meter:
         )
         self._blocks = str(model.get("blocks", True)).lower() != "false"
         self._items: Mapping[str, Mapping[str, Any]] = model.get("items") or {}
-        self._block_seen = False  # a block was answered once: silence then means silence
+        self._answered: set[str] = set()  # what it gave once, it has: silence then means silence
         self._resting = _Resting()
 
     async def look(self, *, second: bool = False) -> Look:
@@ -85,12 +89,13 @@ class Dlt645Meter:
         registers: dict[str, Decimal] = {}
         answers: list[Answer] = []
         sums = []
-        for name in self._wanted:
-            block, single = REGISTERS[self.edition][name]
-            values, answer = await (self._single(single) if second else self._block_or_single(block, single))
-            found = _registers(values, answer)
+        for name, needed in self._wanted.items():
+            said = await self._register(name, needed=needed, second=second)
+            if said is None:
+                continue
+            found = _registers(*said)
             registers |= found
-            answers.append(answer)
+            answers.append(said[1])
             sums.append(tariffs_add_up(name, found))
         agreed = frozenset({"tariff_sum"}) if sums and all(sums) else frozenset[str]()
         return Look(registers, answers, FRAME_CHECKS | agreed)
@@ -152,20 +157,31 @@ class Dlt645Meter:
         values = self._decode(di, data)
         return values or [RegisterValue("data", data.hex().upper(), "", di)], answer
 
+    async def _register(self, name: str, *, needed: bool, second: bool) -> tuple[list[RegisterValue], Answer] | None:
+        """One register's block or total; None where the meter has not what is only wished."""
+        block, single = REGISTERS[self.edition][name]
+        if not needed and self._resting.passes_over(single):
+            return None
+        try:
+            return await (self._single(single) if second else self._block_or_single(block, single))
+        except (Refused, Silent) as absent:
+            if needed or not self._answered or self._answered & {block, single}:
+                raise
+            self._resting.add(single, ASK_AGAIN_AFTER if isinstance(absent, Refused) else SILENT_AGAIN_AFTER)
+            return None
+
     async def _block_or_single(self, block: str, single: str) -> tuple[list[RegisterValue], Answer]:
         if not self._blocks or self._resting.passes_over(block):
             return await self._single(single)
         try:
-            values, answer = await self._single(block)
+            return await self._single(block)
         except (Refused, PartOfMore, Silent) as no_block:
             # some meters are silent to what they do not have; not those that gave a block before
-            if isinstance(no_block, Silent) and self._block_seen:
+            if isinstance(no_block, Silent) and block in self._answered:
                 raise
             found = await self._single(single)
             self._resting.add(block, ASK_AGAIN_AFTER)
             return found
-        self._block_seen = True
-        return values, answer
 
     async def _single(self, di: str) -> tuple[list[RegisterValue], Answer]:
         """One exchange, one frame."""
@@ -173,6 +189,7 @@ class Dlt645Meter:
         frame = decode(answer.reply)
         if frame.more_follows:
             raise PartOfMore(f"{self.id}: {di} came as a part of more", frame=answer.reply)
+        self._answered.add(di)
         return self._decode(di, self._data(frame, di)), answer
 
     async def _if_it_has(self, di: str) -> list[RegisterValue] | None:

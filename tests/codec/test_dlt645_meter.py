@@ -289,6 +289,36 @@ async def test_a_model_without_blocks_is_never_asked_for_one() -> None:
     assert bus.items == ["00010000"]
 
 
+@pytest.mark.parametrize("no_export", [0x02, None])
+async def test_a_register_that_is_only_wished_is_left_out_where_the_meter_has_it_not(no_export: int | None) -> None:
+    has = {"0001FF00": BLOCK, "00010000": TOTAL, "0002FF00": no_export, "00020000": no_export}
+    bus = ScriptedBus(playing({**has}))
+    one = Dlt645Meter("m-1", ADDRESS, "2007", bus, frozenset({"import"}), wished=frozenset({"export"}))
+    look = await one.look()
+    assert look.registers["import"] == Decimal("36.30")
+    assert "export" not in look.registers
+    assert "tariff_sum" in look.checks
+    await one.look()
+    await one.look(second=True)
+    assert bus.items == ["0001FF00", "0002FF00", "00020000", "0001FF00", "00010000"]
+
+
+async def test_a_wished_register_that_the_meter_gave_before_may_not_go_missing() -> None:
+    has: dict[str, bytes | int | None] = {"0001FF00": BLOCK, "0002FF00": BLOCK}
+    bus = ScriptedBus(playing(has))
+    one = Dlt645Meter("m-1", ADDRESS, "2007", bus, frozenset({"import"}), wished=frozenset({"export"}))
+    assert "export" in (await one.look()).registers
+    has["0002FF00"] = None
+    with pytest.raises(Silent):
+        await one.look()
+
+
+async def test_a_needed_register_that_is_refused_fails_the_look() -> None:
+    one, _ = meter({"0001FF00": BLOCK}, "import", "export")
+    with pytest.raises(Refused):
+        await one.look()
+
+
 async def test_a_block_too_long_for_one_frame_gives_way_to_the_total() -> None:
     def reply(request: Frame) -> bytes:
         if request.data == wire("0001FF00"):
