@@ -75,7 +75,7 @@ def _is_case(case: Any) -> bool:
 
 
 def _config(common: Any, case: dict[str, Any], path: str) -> dict[str, Any]:
-    own = case.get("config") or {}
+    own = {} if case.get("config") is None else case["config"]
     for name, value in (("defaults", common), (f"{path}config", own)):
         if not isinstance(value, dict):
             raise CaseError([f"{name}: must be an object"])

@@ -33,13 +33,16 @@ class Values:
     def __init__(self) -> None:
         self.faults: list[str] = []
         self.unused: list[str] = []
+        self._no_objects: tuple[str, ...] = ()  # what would stand below them is no news
 
     def fault(self, path: str, text: str) -> None:
-        self.faults.append(f"{path}: {text}")
+        if not f"{path}.".startswith(self._no_objects):
+            self.faults.append(f"{path}: {text}")
 
     def object(self, data: Any, path: str, known: str | None) -> dict[str, Any]:
         if not isinstance(data, Mapping):
             self.fault(path, "missing" if data is None else "must be an object")
+            self._no_objects += (f"{path}.",)
             return {}
         if known is not None:
             self.unused += [f"{path}.{key}" for key in data if key not in known.split()]
@@ -97,11 +100,7 @@ class Values:
         value = data.get(key)
         if value is None and default is not None:
             return default
-        result = self.decimal(value, f"{path}.{key}")
-        if minimum is not None and result < minimum:
-            self.fault(f"{path}.{key}", f"{value} is below {minimum}")
-            return minimum
-        return result
+        return self.decimal(value, f"{path}.{key}", minimum)
 
     def yuan(self, data: dict[str, Any], key: str, path: str) -> Fraction:
         amount = self.number(data, key, path)
@@ -112,7 +111,7 @@ class Values:
     def energy(self, data: Any, path: str) -> Energy:
         """{period: kWh}; a bare decimal is energy without a period and counts as flat."""
         if isinstance(data, (str, int)) and not isinstance(data, bool):
-            data, path = {"flat": data}, path.removesuffix(".flat")
+            return {"flat": self.decimal(data, path, minimum=Fraction())}
         if not isinstance(data, Mapping):
             self.fault(path, "must be an object of period to kWh")
             return {}
@@ -124,7 +123,7 @@ class Values:
             result[period] = self.number(dict(data), period, path, minimum=Fraction())
         return result
 
-    def decimal(self, value: Any, path: str) -> Fraction:
+    def decimal(self, value: Any, path: str, minimum: Fraction | None = None) -> Fraction:
         if isinstance(value, (float, Decimal)):
             self.fault(path, f'{value} must stand in quotes: "{value}"')
         elif value is None:
@@ -133,7 +132,11 @@ class Values:
             self.fault(path, f"{value!r} is no decimal")
         else:
             try:
-                return parse_decimal(str(value))
+                result = parse_decimal(str(value))
             except ValueError as error:
                 self.fault(path, str(error))
-        return Fraction()
+            else:
+                if minimum is None or result >= minimum:
+                    return result
+                self.fault(path, f"{value} is below {minimum}")
+        return minimum or Fraction()
