@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from drivers.line import Line
-from drivers.ports.choose import port_for
-
 from agent.books import Books
 from agent.keys import load_or_create
 from agent.log import Identity, Log, open_log
@@ -28,12 +25,13 @@ from agent.recorder import Recorder, metered_of
 from agent.restore import recent, remember_meters
 from agent.store import Store
 from agent.validation import Limits
-from contract.note import sign_checkpoint
 from contract.plan import Plan
 from contract.records import Config
 from contract.tariff import period_finder
 from drivers.clock import Clock
+from drivers.line import Line
 from drivers.ports import Port, Settings
+from drivers.ports.choose import port_for
 
 logger = logging.getLogger(__name__)
 FAREWELL_S = 3.0  # of the five that a stop may take: for what is committed and not yet delivered
@@ -63,7 +61,7 @@ class Agent:
         self._store = Store(data, self.clock.hold)
         key = load_or_create(data)
         identity = Identity(settings["park"], settings["gateway"], self.config["version"])
-        self.log = await open_log(self._store, identity, self.clock, lambda point: sign_checkpoint(key, point))
+        self.log = await open_log(self._store, identity, self.clock, key)
         self.log.add(Config(**{name: self.config[name] for name in CONFIG_KEYS}))
         limits = self._limits()
         first_slot_s = self._slot_after(self.clock.wall_ms() // 1000)
@@ -81,7 +79,7 @@ class Agent:
             self.outbox = Outbox(self.log, broker, self.clock, self.plan.interval_s, self.recorder.undeliverable)
         await self.log.commit()
 
-    async def run(self, stop: asyncio.Event, progress: Callable[[], None] = lambda: None) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Polls, records and publishes until `stop`; then commits and says goodbye within five seconds."""
         lines = [asyncio.create_task(poller.run(), name=f"line {poller.line.id}") for poller in self.pollers]
         writer = asyncio.create_task(self.recorder.run(), name="recorder")
@@ -101,6 +99,10 @@ class Agent:
                 await _cancel([sender])
             await self.log.close()
             await self._store.close()
+
+    def signs_of_life(self) -> list[int]:
+        """Boot clock at which each line and the writer last moved."""
+        return [self.recorder.alive_ms, *(poller.alive_ms for poller in self.pollers)]
 
     def _limits(self) -> dict[str, Limits]:
         """What each meter's connection can carry, in its register's own units."""

@@ -13,17 +13,18 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
 
-from contract.ledger import SlotValue
-
-from contract import ledger
+from contract.balance import balance_interval, balance_sum, skew_of
 from contract.grid import DAY_S
+from contract.ledger import SlotValue, interval
 from contract.plan import Plan, Subject
 from contract.records import Balance, Body, Day, Interval, Reading, Statement, Supersedes, parse_slot
+from contract.totals import total
 
 logger = logging.getLogger(__name__)
 KEPT_S = 2 * DAY_S + 3600
 Derived = Interval | Day | Statement | Balance
 D = TypeVar("D", Interval, Day, Statement, Balance)
+T = TypeVar("T", Day, Statement)
 Add = Callable[[Body], int]
 Key = tuple[str, Subject | None, int, int]  # kind, whose (None: the park's balance), from, to
 
@@ -99,10 +100,10 @@ class Books:
     def _step(self, step_s: int, add: Add) -> None:
         end_s = step_s + self.plan.interval_s
         for subject, holdings in self.plan.holdings(step_s).items():
-            body = ledger.interval(self.plan, subject, holdings, step_s, self._value, self._rollover)
+            body = interval(self.plan, subject, holdings, step_s, self._value, self._rollover)
             if body is not None and self._write(body, ("interval", subject, step_s, end_s), add):
                 self._revise_spans(step_s)
-        balance = ledger.balance_interval(self.plan, step_s, self._value, self._rollover, self._skew)
+        balance = balance_interval(self.plan, step_s, self._value, self._rollover, self._skew)
         if balance is not None:
             self._write(balance, ("balance", None, step_s, end_s), add)
 
@@ -142,17 +143,21 @@ class Books:
     def _totals(self, kind: str, from_s: int, to_s: int, add: Add) -> None:
         if kind == "statement":
             self._recall_span(from_s, to_s)
-        body: Day | Statement
         for subject in self.plan.subjects(from_s, to_s):
             intervals = self._intervals(subject, from_s, to_s)
             if intervals or (kind, subject, from_s, to_s) in self.written:
-                maker = Day if kind == "day" else Statement
-                body = ledger.total(self.plan, subject, from_s, to_s, intervals, kind=maker)
-                self._write(body, (kind, subject, from_s, to_s), add)
+                key = (kind, subject, from_s, to_s)
+                if kind == "day":
+                    self._write(self._total(Day, subject, from_s, to_s, intervals), key, add)
+                else:
+                    self._write(self._total(Statement, subject, from_s, to_s, intervals), key, add)
         parts = [self.written.get(("balance", None, s, s + self.plan.interval_s)) for s in self._steps(from_s, to_s)]
         balances = [part.body for part in parts if part is not None and isinstance(part.body, Balance)]
         if balances:
-            self._write(ledger.balance_sum(from_s, to_s, balances), ("balance", None, from_s, to_s), add)
+            self._write(balance_sum(from_s, to_s, balances), ("balance", None, from_s, to_s), add)
+
+    def _total(self, kind: type[T], subject: Subject, from_s: int, to_s: int, intervals: dict[int, Interval]) -> T:
+        return total(self.plan, subject, from_s, to_s, intervals, kind=kind, value=self._value)
 
     def _intervals(self, subject: Subject, from_s: int, to_s: int) -> dict[int, Interval]:
         found = {}
@@ -171,7 +176,7 @@ class Books:
         known = self.values.setdefault(body.meter, {})
         if slot_s not in known or known[slot_s].seq < seq:
             known[slot_s] = SlotValue(body.registers, body.quality, seq)
-            self.skews[body.meter, slot_s] = ledger.skew_of(body)
+            self.skews[body.meter, slot_s] = skew_of(body)
         return slot_s
 
     def _key(self, body: Derived) -> Key:

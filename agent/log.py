@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.keys import public_raw
 from agent.store import Batch, Epoch, Store
-from contract.note import Checkpoint, origin
+from contract.note import Checkpoint, origin, sign_checkpoint, verifier_key
 from contract.records import Body as RecordBody
 from contract.records import Boot, Config, Head, encode, instant, new_salt
 from contract.tree import Frontier, leaf_hash
 from drivers.clock import Clock
-
-Sign = Callable[[Checkpoint], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class Identity:
 class Log:
     """Appends to the newest epoch of a store. Made by `open_log`."""
 
-    def __init__(self, store: Store, identity: Identity, clock: Clock, sign: Sign, epoch: Epoch) -> None:
+    def __init__(self, store: Store, identity: Identity, clock: Clock, key: Ed25519PrivateKey, epoch: Epoch) -> None:
         self.identity = identity
         self.epoch = epoch
         self.delivered = epoch.delivered  # kept by the outbox, made durable with the next commit
         self.checkpoint = ""  # the newest signed note
         self.committed = asyncio.Event()  # set after each signature; whoever waits clears it
-        self._store, self._clock, self._sign = store, clock, sign
+        self._store, self._clock, self._key = store, clock, key
         self._frontier = Frontier.from_bytes(epoch.frontier)
         self._config = ""
         self._records: list[bytes] = []
@@ -101,7 +101,7 @@ class Log:
     def sign(self) -> None:
         """Signs the tree as it is now."""
         name = origin(self.identity.park, self.identity.gateway, self.epoch.id)
-        self.checkpoint = self._sign(Checkpoint(name, self.size, self._frontier.root()))
+        self.checkpoint = sign_checkpoint(self._key, Checkpoint(name, self.size, self._frontier.root()))
         self._note = (self.size, self.checkpoint)
         self.committed.set()
 
@@ -116,10 +116,10 @@ class Log:
 
     async def close(self) -> None:
         """Keeps the delivery mark; everything added and not committed is given up."""
-        await self._store.mark_delivered(self.epoch, self.delivered)
+        await self._store.conclude(self.epoch, self.delivered, self._note)
 
 
-async def open_log(store: Store, identity: Identity, clock: Clock, sign: Sign) -> Log:
+async def open_log(store: Store, identity: Identity, clock: Clock, key: Ed25519PrivateKey) -> Log:
     """Opens the newest epoch, or the first one, and records the start of the agent."""
     epochs = await store.open()
     cause, previous = "start", None
@@ -127,7 +127,9 @@ async def open_log(store: Store, identity: Identity, clock: Clock, sign: Sign) -
         epoch = epochs[-1]
     else:
         cause = "new_store"
-        epoch = await store.begin_epoch(secrets.token_hex(16), cause, Frontier().to_bytes())
-    log = Log(store, identity, clock, sign, replace(epoch))
+        name = secrets.token_hex(16)
+        vkey = verifier_key(origin(identity.park, identity.gateway, name), public_raw(key))
+        epoch = await store.begin_epoch(name, cause, vkey, Frontier().to_bytes())
+    log = Log(store, identity, clock, key, replace(epoch))
     log.add(Boot(cause, previous, identity.version))
     return log

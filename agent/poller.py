@@ -45,12 +45,14 @@ class Poller:
     slot_after: Callable[[int], int]  # UTC seconds → the first slot later than that
     put: Put
     sweep_s: float = 0.0  # length of the last sweep
+    alive_ms: int = 0  # boot clock at the last sign of life, for the watchdog
     _up: bool | None = field(default=None)
 
     async def run(self) -> None:
         """Opens the port, polls, reopens with back-off when it is lost; neighbours never notice."""
         attempt = 0
         while True:
+            self.alive_ms = self.clock.boot_ms()
             try:
                 await self.line.open()
                 await self._say(True, "")
@@ -80,6 +82,7 @@ class Poller:
             slot_s = self.slot_after(-(-(now_ms + lead_ms) // 1000))
             # at most a minute at a time: the wall clock may be stepped while we wait
             while (wait_ms := slot_s * 1000 - lead_ms - self.clock.wall_ms()) > 0:
+                self.alive_ms = self.clock.boot_ms()
                 await self.clock.sleep(min(wait_ms / 1000, 60.0))
                 if self.slot_after(-(-(self.clock.wall_ms() + lead_ms) // 1000)) < slot_s:
                     break  # stepped backward: the grid has an earlier slot again
@@ -115,6 +118,7 @@ class Poller:
 
     async def _ask(self, polled: Polled, attempts: int) -> Observation | Missed:
         """One settlement read: a look, and a second one unless the first confirms itself."""
+        self.alive_ms = self.clock.boot_ms()
         trouble: DriverError | None = None
         for attempt in range(1, attempts + 1):
             try:

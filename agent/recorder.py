@@ -61,6 +61,7 @@ class Recorder:
         self._plan, self._log, self._books, self._clock = plan, log, books, clock
         self._queue: asyncio.Queue[Finding] = asyncio.Queue(QUEUE)
         self._refusals: list[tuple[int, str, str]] = []
+        self.alive_ms = clock.boot_ms()
 
     async def finish(self) -> None:
         """At the end: what still waits is taken and committed."""
@@ -81,6 +82,7 @@ class Recorder:
         """Until cancelled: takes findings as they come, and the time for what is overdue."""
         tick_s = min(60.0, self._plan.interval_s / 4)
         while True:
+            self.alive_ms = self._clock.boot_ms()
             try:
                 async with asyncio.timeout(tick_s):
                     finding = await self._queue.get()

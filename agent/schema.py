@@ -24,6 +24,7 @@ def _0001_log(db: Database) -> None:
             number INTEGER PRIMARY KEY,
             id TEXT NOT NULL UNIQUE,      -- 32 hex digits
             cause TEXT NOT NULL,
+            vkey TEXT NOT NULL,           -- verifier key of the epoch's checkpoints
             frontier BLOB NOT NULL,       -- compact range of the tree, contract.tree.Frontier
             delivered INTEGER NOT NULL    -- every record below this index was delivered or set aside
         ) STRICT;

@@ -36,6 +36,7 @@ class Epoch:
     number: int
     id: str
     cause: str
+    vkey: str
     frontier: bytes
     delivered: int
 
@@ -65,8 +66,8 @@ class Store:
         """Migrates and opens; gives the epochs so far, oldest first."""
         return await self._do(self._open)
 
-    async def begin_epoch(self, id: str, cause: str, frontier: bytes) -> Epoch:
-        return await self._do(self._begin_epoch, id, cause, frontier)
+    async def begin_epoch(self, id: str, cause: str, vkey: str, frontier: bytes) -> Epoch:
+        return await self._do(self._begin_epoch, id, cause, vkey, frontier)
 
     async def append(self, epoch: Epoch, batch: Batch, delivered: int, note: tuple[int, str] | None) -> None:
         """One transaction: the batch, the frontier, the delivery mark, and the checkpoint signed after the last one.
@@ -75,8 +76,9 @@ class Store:
         """
         await self._do(self._append, epoch, batch, delivered, note)
 
-    async def mark_delivered(self, epoch: Epoch, delivered: int) -> None:
-        await self._do(self._mark_delivered, epoch, delivered)
+    async def conclude(self, epoch: Epoch, delivered: int, note: tuple[int, str] | None) -> None:
+        """At the end: the delivery mark and the newest checkpoint, which otherwise ride with the next commit."""
+        await self._do(self._conclude, epoch, delivered, note)
 
     async def set_aside(self, epoch: Epoch, seq: int, reason: str, tried_ms: int) -> None:
         """Remembers a record that the broker refused, to be tried again."""
@@ -105,13 +107,13 @@ class Store:
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA wal_autocheckpoint=256")
         db.execute("PRAGMA journal_size_limit=-1")  # a WAL never shrunk works on a full disk
-        rows = db.execute("SELECT number, id, cause, frontier, delivered FROM epoch ORDER BY number")
+        rows = db.execute("SELECT number, id, cause, vkey, frontier, delivered FROM epoch ORDER BY number")
         return [Epoch(*row) for row in rows]
 
-    def _begin_epoch(self, id: str, cause: str, frontier: bytes) -> Epoch:
+    def _begin_epoch(self, id: str, cause: str, vkey: str, frontier: bytes) -> Epoch:
         number = self._one("SELECT coalesce(max(number), 0) + 1 FROM epoch")
-        self._run("INSERT INTO epoch VALUES (?, ?, ?, ?, 0)", number, id, cause, frontier)
-        return Epoch(number, id, cause, frontier, 0)
+        self._run("INSERT INTO epoch VALUES (?, ?, ?, ?, ?, 0)", number, id, cause, vkey, frontier)
+        return Epoch(number, id, cause, vkey, frontier, 0)
 
     def _append(self, epoch: Epoch, batch: Batch, delivered: int, note: tuple[int, str] | None) -> None:
         assert self._db is not None
@@ -130,15 +132,20 @@ class Store:
             self._run(
                 "UPDATE epoch SET frontier = ?, delivered = ? WHERE number = ?", batch.frontier, delivered, epoch.number
             )
-            if note is not None:
-                self._run("INSERT OR REPLACE INTO checkpoint VALUES (?, ?)", base + note[0], note[1])
+            self._keep_note(epoch, note)
             self._db.execute("COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
 
-    def _mark_delivered(self, epoch: Epoch, delivered: int) -> None:
+    def _conclude(self, epoch: Epoch, delivered: int, note: tuple[int, str] | None) -> None:
         self._run("UPDATE epoch SET delivered = ? WHERE number = ?", delivered, epoch.number)
+        self._keep_note(epoch, note)
+
+    def _keep_note(self, epoch: Epoch, note: tuple[int, str] | None) -> None:
+        if note is not None:
+            key = (epoch.number << EPOCH_SHIFT) + note[0]
+            self._run("INSERT OR REPLACE INTO checkpoint VALUES (?, ?)", key, note[1])
 
     def _set_aside(self, epoch: Epoch, seq: int, reason: str, tried_ms: int) -> None:
         self._run(
@@ -178,7 +185,7 @@ class Reader:
             raise StoreError(f"{database}: there is no store")
         try:
             self._db = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-            rows = self._db.execute("SELECT number, id, cause, frontier, delivered FROM epoch ORDER BY number")
+            rows = self._db.execute("SELECT number, id, cause, vkey, frontier, delivered FROM epoch ORDER BY number")
             self.epochs = [Epoch(*row) for row in rows]
         except sqlite3.Error as error:
             raise StoreError(f"{database}: {error}") from error

@@ -129,6 +129,10 @@ class VirtualClock:
         """Steps the wall clock, as a false time source or a person does."""
         self._wall_offset_ms += ms
 
+    def pace(self, speed: float | None) -> None:
+        """Changes the speed from here on."""
+        self.speed, self._anchor = speed, None
+
     def sync(self) -> tuple[str, int | None]:
         return self.state
 

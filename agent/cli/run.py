@@ -1,0 +1,101 @@
+"""`hubiao run`: the agent, as systemd starts it. SIGTERM stops cleanly, SIGHUP reloads."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+from config.child import load_in_child
+
+from agent.app import Agent
+from agent.cli import Failure
+from agent.cli.durations import DURATION
+from agent.cli.output import notice
+from agent.cli.words import t
+from agent.keys import KeyFault
+from agent.logs import set_up
+from agent.store import StoreError
+from agent.supervise import notify, watch
+from drivers.clock import RealClock
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+@click.option("--for", "for_s", type=DURATION, default=None, help="90s, 10min, 2h")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
+@click.option("--verbose", "-v", is_flag=True)
+def run(path: Path, for_s: float | None, log_format: str, verbose: bool) -> None:
+    """运行采集代理 / run the agent until SIGTERM or Ctrl-C."""
+    set_up(log_format, verbose=verbose)
+    try:
+        asyncio.run(_run(path, for_s))
+    except (StoreError, KeyFault) as error:
+        raise Failure(str(error), 74) from error
+
+
+async def _run(path: Path, for_s: float | None) -> None:
+    stop, ended = asyncio.Event(), asyncio.Event()
+    config = await _load(path)
+    loop = asyncio.get_running_loop()
+    next_config: list[dict[str, Any]] = []
+
+    def end() -> None:
+        ended.set()
+        stop.set()
+
+    async def reload() -> None:
+        try:
+            next_config.append(await _load(path))
+        except Failure as error:
+            notice(
+                t("新配置有误,继续使用原配置:\n", "the new configuration is faulty, the old one goes on:\n")
+                + error.message
+            )
+            return
+        stop.set()
+
+    reloads: set[asyncio.Task[None]] = set()
+
+    def on_hangup() -> None:
+        task = asyncio.create_task(reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, end)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    if for_s is not None:
+        loop.call_later(for_s, end)
+    while not ended.is_set():
+        await _live(config, stop)
+        stop.clear()
+        if next_config:
+            config = next_config.pop()
+    notify("STOPPING=1")
+
+
+async def _live(config: dict[str, Any], stop: asyncio.Event) -> None:
+    """One life under one configuration."""
+    clock = RealClock(trusted=config["private"]["clock"] == "trusted")
+    agent = Agent(config, clock)
+    await agent.open()
+    notify("READY=1")
+    feeding = asyncio.create_task(watch(clock, agent.signs_of_life))
+    try:
+        await agent.run(stop)
+    finally:
+        feeding.cancel()
+
+
+async def _load(path: Path) -> dict[str, Any]:
+    """The effective configuration, by the short-lived child. Exit 78 with every fault."""
+    loaded = await load_in_child(path)
+    for text in loaded.notices:
+        notice(str(text))
+    if loaded.faults:
+        raise Failure("\n".join(map(str, loaded.faults)), 78)
+    assert loaded.config is not None
+    return loaded.config
