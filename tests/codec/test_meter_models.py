@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from config.meter_models import ModelFileError, load_models, read_model
+from config.meter_models import SHIPPED, ModelFileError, load_models, read_model
 from drivers.modbus.model import EVIDENCE, ModelError, parse
 from drivers.modbus.plan import Block
 
@@ -161,6 +161,16 @@ def test_the_hash_is_of_the_text_as_it_is_and_reading_the_text_gives_the_data() 
     assert file.sha256 == hashlib.sha256(file.text.encode()).hexdigest()
     assert read_model(file.text) == file.data
     assert MODELS["acrel-adl3000"] == file
+
+
+def test_shipped_models_are_found_under_the_ids_that_their_files_say_and_nothing_else() -> None:
+    said = [name for path in SHIPPED.glob("*.yaml") for name in ids(read_model(path.read_text(encoding="utf-8")))]
+    assert sorted(MODELS) == sorted(said)
+    assert len(said) == len(set(said))
+
+
+def ids(data: dict[str, Any]) -> list[str]:
+    return [data["id"], *data.get("also", [])]
 
 
 def test_a_sites_own_model_replaces_the_shipped_one(tmp_path: Path) -> None:
