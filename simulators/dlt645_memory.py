@@ -15,6 +15,7 @@ from simulators.faults import Fault
 from simulators.household import ORIGIN_MS
 from simulators.park import PROGRAM, Truth
 
+SIGNED_MODULUS = 800_000  # the sign takes the top bit, so the highest digit ends at 7
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
@@ -99,6 +100,8 @@ class Memory:
         if what not in totals:
             return None
         signed = what in (0x00, 0x03, 0x04)
+        if signed:
+            totals[what] %= SIGNED_MODULUS
         if tariff == 0:
             return bcd(totals[what], 4, 2, signed=signed)
         if what > 0x02:

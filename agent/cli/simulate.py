@@ -84,16 +84,17 @@ def _places(config: dict[str, Any], link_dir: Path | None) -> Callable[[str], Pa
 
 
 async def _play(site: Site, place: Callable[[str], Path], anywhere: bool) -> None:
-    stop = asyncio.Event()
+    told: asyncio.Queue[signal.Signals] = asyncio.Queue()
     for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        asyncio.get_running_loop().add_signal_handler(name, told.put_nowait, name)
     try:
         await _open(site, place, anywhere)
         for line, port in site.ports.items():
             meters = len(site.buses[line].meters)
             notice(t(f"线路 {line}:{port},{meters} 块表", f"line {line}: {port}, {meters} meters"))
         click.echo("ready")
-        await stop.wait()
+        if await told.get() is signal.SIGINT:
+            raise KeyboardInterrupt
     finally:
         await site.close()
 
