@@ -239,11 +239,9 @@ def test_closing_the_line_ends_an_exchange_under_way() -> None:
 
 def test_an_answer_counts_even_if_the_gateway_wakes_too_late_to_see_it() -> None:
     async def use(line: Line, port: ScriptedPort, clock: VirtualClock) -> Answer:
-        def stall() -> None:
-            port.deliver(Chunk(ENERGY_REPLY))
-            clock.move(10)
-
-        asyncio.get_running_loop().call_later(0.5, stall)
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.4, clock.move, 10)  # the loop stands still; then answer and timeout are due at once
+        loop.call_later(0.5, port.deliver, Chunk(ENERGY_REPLY))
         return await line.exchange(read_energy())
 
     assert on_line(lambda request: [], use).reply == ENERGY_REPLY

@@ -205,6 +205,24 @@ def test_a_caller_cancelled_at_any_turn_of_the_loop_leaves_a_clean_line(turns: i
     play_cancelled(turns, 0.05)
 
 
+def test_a_neighbour_is_asked_only_when_the_cancelled_exchange_is_over() -> None:
+    clock = VirtualClock(START_MS)
+
+    async def play() -> float:
+        port = ScriptedPort(lambda request: [(0.2, answer_to(request))])
+        line = Line("east", port, SETTINGS, clock)
+        await line.open()
+        first = asyncio.ensure_future(line.exchange(read_rtu(1, 0)))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        await line.exchange(read_rtu(2, 0))
+        assert line.statistics.answered == 2
+        return port.written[1][0] - port.written[0][0]
+
+    assert clock.run(play()) > 0.2
+
+
 def test_a_caller_cancelled_in_the_queue_sends_nothing() -> None:
     clock = VirtualClock(START_MS)
 
