@@ -9,6 +9,7 @@ blamed: whatever refers to it is taken as it is.
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -87,7 +88,7 @@ class Rules:
 
     report: Report
     decode_reading: DecodeReading | None
-    periods_of: PeriodsOf | None
+    periods_of: PeriodsOf
     _eras: list[_Era] = field(default_factory=list)
     _answers: dict[str, dict[int, _Answer]] = field(default_factory=dict)
     _values: dict[int, _Value] = field(default_factory=dict)
@@ -160,10 +161,12 @@ class Rules:
             raise ValueError(f"interval of {interval_s!r} s")
         plan = None
         try:
-            period_at = _no_periods if self.periods_of is None else self.periods_of(raw)
-            plan = Plan.from_config(raw, period_at)
+            plan = Plan.from_config(raw, self.periods_of(raw))
         except (ValueError, KeyError, TypeError) as error:
             self.report("plan", seq, f"config record {seq} describes no park: {error}")
+        for entry in (*raw["schedules"], *raw["holidays"], *raw["models"]):
+            if hashlib.sha256(entry["text"].encode()).hexdigest() != entry["sha256"]:
+                self.report("config", seq, f"config record {seq}: {entry['id']} is not the text of its hash")
         era = _Era(raw, plan, None, interval_s, offset_s)
         if at_ms >= 0:
             era.from_s = _next_slot(era, at_ms // 1000)
@@ -411,11 +414,10 @@ class Rules:
             self.report("plan", seq, f"interval {seq}: {subject.tenant or subject.point} holds nothing then")
         elif held != expected[subject] or len(held) != len(raw["segments"]):
             self.report("plan", seq, f"interval {seq}: meters, multipliers or shares are not those configured")
-        elif self.periods_of is not None:
-            schedules = {plan.points[s["point"]].schedule for s in raw["segments"]}
-            said = (raw["period"], raw["schedule"])
-            if said not in [plan.period_at(start_s, schedule) for schedule in schedules]:
-                self.report("period", seq, f"interval {seq} is not {said[0]} by its schedule")
+        else:
+            period = plan.period_at(start_s, plan.points[raw["segments"][0]["point"]].schedule)
+            if period != (raw["period"], raw["schedule"]):
+                self.report("period", seq, f"interval {seq} says {raw['period']}, its schedule {period[0]}")
 
     def _total(self, seq: int, raw: Mapping[str, Any]) -> None:
         """A day or statement equals its parts: periods, qualities, segments, and the intervals in the log."""
@@ -525,10 +527,6 @@ class Rules:
         """The first record written at or after an instant; the last one dated if there is none."""
         place = bisect_right(self._marks, (at_s, -1))
         return self._marks[min(place, len(self._marks) - 1)][1]
-
-
-def _no_periods(_instant_s: int, _schedule: str | None) -> Any:
-    raise LookupError("no schedules were handed over")
 
 
 def _held(holding: Holding) -> tuple[str, str, str, Decimal, Decimal]:

@@ -16,10 +16,13 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from decimal import localcontext
 from typing import Any, NamedTuple
 
 from contract import note, records, tree
+from contract.energy import EXACT
 from contract.rules import DecodeReading, PeriodsOf, Rules
+from contract.tariff import period_finder
 
 LATE_WITNESS_S = 86_400  # a day unwitnessed is a day in which the key's holder could have written another history
 MAX_A_CODE = 1_000  # findings listed of one code; the rest is counted
@@ -82,7 +85,7 @@ def verify(
     name: str | None = None,
     auditors: Sequence[str] = (),
     decode_reading: DecodeReading | None = None,
-    periods_of: PeriodsOf | None = None,
+    periods_of: PeriodsOf = period_finder,
     late_s: int = LATE_WITNESS_S,
 ) -> dict[str, Any]:
     """The result of `hubiao verify --json`: {ok, epoch, size, first_bad, findings: [{code, seq, text}]}.
@@ -90,11 +93,12 @@ def verify(
     key: the gateway's raw public key. name: the origin that is expected (None: whatever the records say).
     auditors: verifier keys of those whose receipts count; without any, cosignatures are not checked.
     decode_reading: see rules.DecodeReading; without it raw frames are taken as they are.
-    periods_of: see rules.PeriodsOf; without it tariff periods are taken as they are.
+    periods_of: see rules.PeriodsOf; the usual one takes schedules from the `data` beside their text.
     """
     findings = Findings()
     walk = _Walk(evidence, findings, Rules(findings.add, decode_reading, periods_of))
-    walk.run()
+    with localcontext(EXACT):
+        walk.run()
     _Notes(walk, key, name, auditors, late_s).run(evidence.checkpoints, evidence.receipts)
     return {
         "ok": not findings.kept,
