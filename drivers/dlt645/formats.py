@@ -76,7 +76,7 @@ class Bcd:
         if text is None:
             return None
         number = Decimal(int(text)).scaleb(-self.decimals)
-        return -number if negative and number else number
+        return -number if negative else number  # −0 is 0 in Decimal
 
     def encode(self, value: Decimal | str) -> bytes:
         return bcd(Decimal(value), 2 * self.length, self.decimals, self.signed)

@@ -124,6 +124,24 @@ def test_a_damaged_byte_voids_the_frame_around_it_and_no_other() -> None:
     assert parser.noise == len(raw) - 1
 
 
+def test_a_whole_frame_inside_another_s_data_wins_however_the_bytes_are_cut() -> None:
+    inner = Frame("000000000161", 0x91, b"\x01\x02")
+    outer = Frame("000000000161", 0x91, bytes((byte - 0x33) & 0xFF for byte in inner.raw))
+    assert inner.raw in outer.raw
+    single = Parser()
+    assert Parser().feed(outer.raw) == [inner]
+    assert [frame for byte in outer.raw for frame in single.feed(bytes((byte,)))] == [inner]
+    assert frames_by_definition(outer.raw) == [inner]
+
+
+def test_bytes_after_a_damaged_one_do_not_complete_what_was_before_it() -> None:
+    without_start = b"\x00" + Frame("000000000161", 0x13).raw[1:-2]
+    parser = Parser()
+    assert parser.feed(b"\x68") == []
+    parser.damage()
+    assert parser.feed(without_start + bytes((sum(without_start) & 0xFF, 0x16))) == []
+
+
 def test_memory_stays_bounded_under_a_flood_of_starts() -> None:
     parser = Parser()
     for _ in range(50):

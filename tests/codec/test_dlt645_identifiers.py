@@ -408,6 +408,13 @@ def test_a_load_record_with_an_aa_in_its_data_is_refused(damaged: str) -> None:
         parse(build("2026-07-09 14:15", {4: bytes.fromhex(damaged) + bytes(12), 6: bytes(6)}))
 
 
+def test_a_load_record_with_bytes_behind_its_last_class_is_refused() -> None:
+    body = bytes.fromhex("15 14 09 07 26") + b"\xaa" * 6 + b"\x00"
+    head = b"\xa0\xa0" + bytes((len(body),)) + body
+    with pytest.raises(ValueError, match="divide"):
+        parse(head + bytes((sum(head) & 0xFF, 0xE5)))
+
+
 def test_a_class_of_unknown_length_is_no_value() -> None:
     [read] = parse(build("2026-07-09 14:15", {4: bytes(5)}))
     assert [(value.name, value.value, value.invalid) for value in read.values] == [("class_4", None, "0000000000")]
