@@ -105,6 +105,39 @@ def test_a_line_without_an_answer_gives_its_fault_in_bounded_time(wire: str) -> 
     assert on_line(lambda request: events, use) < 2.5
 
 
+class FloodedPort(ScriptedPort):
+    """From the first request on, more bytes wait at every read."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def read(self) -> Chunk:
+        if not self.written:
+            return await super().read()
+        self._clock.move(0.01)
+        return Chunk(b"\x68" * 12)
+
+
+def test_bytes_that_never_end_end_the_exchange_and_block_the_next_request() -> None:
+    clock = VirtualClock(START_MS)
+
+    async def play() -> None:
+        port = FloodedPort(clock)
+        line = Line("east", port, SETTINGS, clock)
+        await line.open()
+        began = clock.boot_ms()
+        with pytest.raises(Garbled, match="no answer"):
+            await line.exchange(read_energy())
+        assert clock.boot_ms() - began < 2500
+        with pytest.raises(Garbled, match="never falls silent"):
+            await line.exchange(read_energy())
+        assert clock.boot_ms() - began < 6000
+        assert len(port.written) == 1
+
+    clock.run(play())
+
+
 def test_silence_costs_the_timeout_and_not_more() -> None:
     async def use(line: Line, port: ScriptedPort, clock: VirtualClock) -> float:
         loop = asyncio.get_running_loop()
