@@ -18,7 +18,7 @@ from contract.energy import EXACT, SlotValue, ValueAt
 from contract.plan import Plan, Subject
 from contract.records import PERIODS, QUALITIES, Day, Interval, Segment, Span, Statement, slot_instant
 
-Kind = TypeVar("Kind", Day, Statement)
+Kind = TypeVar("Kind", bound=Day | Statement)
 _KW_STEP = Decimal("0.000001")  # only where a demand window is no whole part of an hour
 _SURE = ("measured", "interpolated")
 
