@@ -1,4 +1,4 @@
-"""Makes a real pseudo-terminal exact in virtual time: the clock stands while bytes are inside it.
+"""Makes a real pseudo-terminal or loopback socket exact in virtual time: the clock stands while bytes are inside it.
 
     agent's port ── write → [ held until the bus has read ] → bus
     agent's port ← [ the wire waits until they are readable ] ← write ── bus
@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from drivers.clock import VirtualClock
 from drivers.ports import Chunk, Port, Settings
-from simulators.wires import Pty
+from simulators.wires import Wire
 
 
 class HeldPort:
-    """The agent's real serial port on a Pty, with virtual time standing still while bytes are on their way."""
+    """The agent's real port on a simulated wire, with virtual time standing still while bytes are on their way."""
 
-    def __init__(self, port: Port, clock: VirtualClock, wire: Pty) -> None:
+    def __init__(self, port: Port, clock: VirtualClock, wire: Wire) -> None:
         self.name = port.name
         self._port = port
         self._clock = clock

@@ -15,6 +15,7 @@ import time
 import tty
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from simulators.bus import Bus
 
@@ -28,16 +29,23 @@ SPEEDS = {
 }
 
 
+class Wire(Protocol):
+    """What virtual time needs of a wire.
+
+    taken: told how many bytes of the agent were read. settle: a delivery returns only when its bytes can be read at the
+    other end, so that an event loop sees them before it lets virtual time pass.
+    """
+
+    taken: Callable[[int], None]
+    settle: bool
+
+
 class LinkRefused(OSError):
     """The path where a port should appear cannot be used; the message says why."""
 
 
 class Pty:
-    """A bus on a pty pair.
-
-    taken: told how many bytes of the agent were read. settle: a delivery returns only when the kernel shows its bytes
-    at the other end, so that an event loop sees them before it lets virtual time pass.
-    """
+    """A bus on a pty pair."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
@@ -121,6 +129,8 @@ class Tcp:
     def __init__(self, bus: Bus, *, bunch_s: float = 0.0) -> None:
         self.bus = bus
         self.bunch_s = bunch_s
+        self.taken: Callable[[int], None] = lambda count: None
+        self.settle = True  # on loopback the kernel has delivered when a send returns
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._waiting = bytearray()
@@ -147,6 +157,7 @@ class Tcp:
         try:
             while data := await reader.read(CHUNK):
                 self.bus.receive(data)
+                self.taken(len(data))
         except ConnectionError:
             pass  # a client that vanished has nothing more to say
         finally:
