@@ -280,10 +280,10 @@ def test_an_answer_is_only_taken_for_its_own_unit_and_transaction() -> None:
 
 
 def test_every_reply_is_taken_whatever_its_crc_also_where_a_prefix_of_it_is_a_frame_by_crc() -> None:
-    """A CRC ending in 00 leaves a shorter frame with a right CRC; found on a played park, where the value stood still."""
+    """A CRC ending in 00 leaves a shorter frame with a right CRC. Found on a played park at night: it stayed so."""
     request = bytes.fromhex("0c 03 10 1e 00 02 a1 d0")
     assert RtuReply(request).feed(bytes.fromhex("0c 03 04 47 c1 a0 a4 1a 00")) is not None
     for value in range(0x47C00000, 0x47C00000 + 2048):
         body = bytes([0x0C, 0x03, 0x04]) + value.to_bytes(4, "big")
-        reply = body + crc16(body).to_bytes(2, "little")
+        reply = body + adu.crc16(body).to_bytes(2, "little")
         assert RtuReply(request).feed(reply) == reply
