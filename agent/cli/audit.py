@@ -1,8 +1,12 @@
-"""`hubiao audit`: the upstream side. Here `settle`; the verbs that collect and verify evidence join the same group."""
+"""`hubiao audit`: the upstream side. Here what works on papers alone: `settle`, `template`, `check-bill`.
+
+The verbs that collect and verify evidence join the same group.
+"""
 
 from __future__ import annotations
 
 import pathlib
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -10,10 +14,12 @@ import click
 from agent.cli import Failure
 from agent.cli.output import document, notice, styled, table
 from agent.cli.words import t
+from audit.bill_check import FINDINGS, BillCheck, check_bill
 from audit.case_file import Case, read_cases
 from audit.case_values import CaseError
 from audit.cases import read_inputs
 from audit.markup import REASONS
+from audit.papers import PaperError, read_bill, write_templates
 from audit.settle import loss_shares, settle
 
 _COLOURS = {
@@ -57,6 +63,52 @@ def settle_file(file: pathlib.Path, as_json: bool) -> None:
     else:
         for case, result in zip(cases, results, strict=True):
             _show(case, result)
+
+
+@audit.command("template", short_help="write empty spreadsheets for bill and charges")
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=pathlib.Path, file_okay=False))
+def template(directory: pathlib.Path) -> None:
+    """写出空白的电费账单和租户收费表 / write empty spreadsheets; a file that is there already is never replaced."""
+    try:
+        paths = write_templates(directory)
+    except FileExistsError as error:
+        raise Failure(t(f"{error.filename} 已存在", f"{error.filename} exists already"), 2) from error
+    except OSError as error:
+        raise Failure(f"{directory}: {error.strerror or error}", 74) from error
+    for path in paths:
+        click.echo(str(path))
+
+
+@audit.command("check-bill", short_help="whether a grid bill agrees with itself")
+@click.argument("file", metavar="F", type=click.Path(path_type=pathlib.Path))
+@click.option("--json", "as_json", is_flag=True, help="{ok, lines, checked, sum_yuan, total_yuan, findings}")
+def check_bill_file(file: pathlib.Path, as_json: bool) -> None:
+    """核对电费账单：每行=数量×单价，各行之和=合计 / line = quantity × price, Σ lines = total; exit 3 if not."""
+    try:
+        check = check_bill(read_bill(file))
+    except PaperError as error:
+        raise Failure(_named(file, str(error).splitlines()), 78) from error
+    except OSError as error:
+        raise Failure(f"{file}: {error.strerror or error}", 78) from error
+    if as_json:
+        document({"ok": not check.findings, **asdict(check)})
+    else:
+        _show_check(check)
+    if check.findings:
+        raise click.exceptions.Exit(3)
+
+
+def _show_check(check: BillCheck) -> None:
+    click.echo(
+        t(
+            f"{check.lines} 行，核对 {check.checked} 行，合计 {check.sum_yuan} 元",
+            f"{check.lines} lines, {check.checked} recomputed, {check.sum_yuan} yuan in all",
+        )
+    )
+    head = (t("行", "row"), t("问题", "finding"), t("账单", "stated"), t("应为", "computed"))
+    rows = [(found.row or None, t(*FINDINGS[found.code]), found.stated, found.computed) for found in check.findings]
+    if rows:
+        table(head, rows)
 
 
 def _named(file: pathlib.Path, faults: list[str]) -> str:

@@ -8,7 +8,7 @@ instant, an unknown schedule and schedules valid on the same day are wrong usage
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import click
 
@@ -77,7 +77,7 @@ def parse_moment(text: str, local_offset_s: int = LOCAL_OFFSET_S) -> int:
     whole = 0
     if clock == "24:00" and not (second or "").strip("0."):
         clock, whole = "00:00", 1
-    offset = timezone(timedelta(seconds=local_offset_s))
+    offset: tzinfo = timezone(timedelta(seconds=local_offset_s))
     try:
         if zone:
             offset = UTC if zone in "Zz" else datetime.fromisoformat(f"2000-01-01T00:00{zone}").tzinfo or UTC
