@@ -372,3 +372,27 @@ def test_boundary_not_hit_is_linear_in_time_to_the_last_digit_of_the_register(be
 def test_nothing_is_interpolated_outside_of_two_looks(before_ms, after_ms, at_ms):
     with pytest.raises(ValueError, match="not between"):
         ledger.interpolate((before_ms, Decimal(1)), (after_ms, Decimal(2)), at_ms)
+
+
+def test_a_register_that_stood_still_over_missing_steps_does_not_join_the_spans_around_them():
+    park = plan([point("p")], [tenancy("p", "acme")])
+    value = Values()
+    value.run("p", NOON, QUARTER, ["10", "11"])
+    value.run("p", NOON + 3 * QUARTER, QUARTER, ["11", "12"])
+    made = intervals(park, ACME, value, NOON, NOON + HOUR)
+    whole = ledger.total(park, ACME, NOON, NOON + HOUR, made, kind=Day)
+    assert [(s.from_, s.to) for s in whole.segments] == [
+        (slot_instant(NOON), slot_instant(NOON + QUARTER)),
+        (slot_instant(NOON + 3 * QUARTER), slot_instant(NOON + HOUR)),
+    ]
+
+
+def test_a_good_step_of_the_old_meter_says_nothing_about_the_new_ones_first_value():
+    park = plan([point("p", meters=[fitting("old"), fitting("new", NOON)])], [tenancy("p", "acme")])
+    value = Values()
+    value.run("old", NOON - QUARTER, QUARTER, ["10", "11"])
+    value.set("new", NOON, "estimated", **{"import": "0"})
+    value.run("new", NOON + QUARTER, QUARTER, ["2", "3"])
+    bounds = (NOON - QUARTER, NOON + 2 * QUARTER)
+    whole = ledger.total(park, ACME, *bounds, intervals(park, ACME, value, *bounds), kind=Day)
+    assert (whole.total, whole.uncertain_kwh) == (4, 2)
