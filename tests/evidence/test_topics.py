@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -43,12 +43,11 @@ def test_records_go_where_the_contract_says() -> None:
 
 
 def test_days_and_statements_stand_beside_intervals() -> None:
-    _, body = records.decode(Day().build().records[-1])
     log = Day().build()
     _, body = records.decode(log.records[log.find("day", tenant="bolt")])
     assert isinstance(body, records.Day)
     assert topics.topic(HEAD, body, interval_s=900) == "hubiao/v1/xihu-01/tenant/bolt/day"
-    statement = records.Statement(**{name: getattr(body, name) for name in records.Statement.__dataclass_fields__})
+    statement = records.Statement(**{item.name: getattr(body, item.name) for item in fields(body)})
     assert topics.topic(HEAD, statement, interval_s=900) == "hubiao/v1/xihu-01/tenant/bolt/statement"
     vacant = replace(body, tenant=None, point="p-4")
     assert topics.topic(HEAD, vacant, interval_s=900) == "hubiao/v1/xihu-01/point/p-4/day"
