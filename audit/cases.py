@@ -211,7 +211,7 @@ class _Reader(Values):
 
     def segment(self, data: dict[str, Any], path: str) -> tuple[str, Fraction, bool]:
         """(end − start [+ modulus if rollover]) × multiplier to 0.01 kWh, its period, and whether it was measured."""
-        known = "start end multiplier rollover modulus register_digits period quality estimated meter serial point note"
+        known = "start end multiplier rollover modulus register_digits digits period quality estimated meter serial point note"
         segment = self.object(data, path, known)
         start, end = (self.number(segment, key, path, minimum=Fraction()) for key in ("start", "end"))
         multiplier = self.number(segment, "multiplier", path, default=Fraction(1))
@@ -230,11 +230,12 @@ class _Reader(Values):
         return period, rounded(difference * multiplier), measured
 
     def modulus(self, segment: dict[str, Any], path: str) -> Fraction:
-        if segment.get("modulus") is None and segment.get("register_digits") is not None:
-            digits = self.number(segment, "register_digits", path, minimum=Fraction(1))
+        key = "digits" if segment.get("digits") is not None else "register_digits"
+        if segment.get("modulus") is None and segment.get(key) is not None:
+            digits = self.number(segment, key, path, minimum=Fraction(1))
             if digits.denominator == 1 and digits <= 12:
                 return Fraction(10 ** int(digits))
-            self.fault(f"{path}.register_digits", "must be a whole number from 1 to 12")
+            self.fault(f"{path}.{key}", "must be a whole number from 1 to 12")
             return Fraction()
         return self.number(segment, "modulus", path, minimum=Fraction())
 
@@ -291,8 +292,9 @@ class _Reader(Values):
             top, "charges", path, "tenant electricity_yuan extra_fees kwh note name from to"
         ):
             tenant = self.name(row, "tenant", place)
-            if tenant in operators:
-                self.fault(f"{place}.tenant", f"{tenant!r} is no tenant but the operator's own or a public point")
+            if tenant in operators:  # the park's own use carries its own share: money to itself is no charge
+                self.unused.append(place)
+                continue
             yuan, extra = self.yuan(row, "electricity_yuan", place), False
             for spot, fee in self.objects(row, "extra_fees", place, "label yuan in_electricity_bill note covers"):
                 amount = self.yuan(fee, "yuan", spot)

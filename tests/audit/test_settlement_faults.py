@@ -49,10 +49,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"charges": [charge("", "1")]}, "charges[0].tenant: '' is no name"),
     ({"charges": [{"tenant": "T1"}]}, "charges[0].electricity_yuan: missing"),
     ({"charges": [charge("T1", "1", {"label": "x"})]}, "charges[0].extra_fees[0].yuan: missing"),
-    (
-        {"points": [point("T1", "1"), point("O1", "1", "operator")], "charges": [charge("O1", "1")]},
-        "charges[0].tenant: 'O1' is no tenant",
-    ),
     ({"pv": {"export": {"flat": "1"}, "export_kwh": {"flat": "1"}}}, "pv.export: is stated twice"),
     (
         {"shared_meters": [{"id": "S", "kwh": {"flat": "1"}, "shares": {"T1": "0.5", "T2": "0.4"}}]},

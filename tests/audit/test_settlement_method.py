@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from settlement_inputs import charge, park, point, row
 
+from audit.cases import read_inputs
 from audit.markup import REASONS
 from audit.settle import loss_shares, settle
 
@@ -220,8 +221,9 @@ def test_segments_may_stand_in_a_list_of_their_own() -> None:
     assert row(result, "T1")["energy_kwh"] == "400.00"
 
 
-def test_rollover_by_the_number_of_digits() -> None:
-    segment = {"start": "999900", "end": "300", "rollover": True, "register_digits": 6}
+@pytest.mark.parametrize("digits", [{"register_digits": 6}, {"digits": "6"}])
+def test_rollover_by_the_number_of_digits(digits: dict[str, Any]) -> None:
+    segment = {"start": "999900", "end": "300", "rollover": True, **digits}
     result = settle(park(points=[{"id": "T1", "role": "tenant", "segments": [segment]}, point("T2", "600.00")]))
     assert row(result, "T1")["energy_kwh"] == "400.00"
 
@@ -352,6 +354,13 @@ def test_the_operator_bears_its_own_part() -> None:
     result = settle(park(points=points, charges=[charge("T1", "400.00")]))
     assert (result["operator_share_yuan"], result["allowed_max_tenants_yuan"]) == ("595.96", "404.04")
     assert [r["tenant"] for r in result["tenants"]] == ["T1"]
+
+
+def test_what_the_operator_enters_for_itself_is_no_charge_to_a_tenant() -> None:
+    points = [point("T1", "400.00"), point("O1", "600.00", "operator")]
+    inputs = park(points=points, charges=[charge("T1", "400.00"), charge("O1", "900.00")])
+    assert settle(inputs)["charged_tenants_yuan"] == "400.00"
+    assert read_inputs(inputs).unused == ("inputs.charges[1]",)
 
 
 def test_common_use_that_the_lease_pays_for_stays_out_of_the_bills() -> None:
