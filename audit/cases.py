@@ -211,7 +211,7 @@ class _Reader(Values):
 
     def segment(self, data: dict[str, Any], path: str) -> tuple[str, Fraction, bool]:
         """(end − start [+ modulus if rollover]) × multiplier to 0.01 kWh, its period, and whether it was measured."""
-        known = "start end multiplier rollover modulus register_digits digits period quality estimated meter serial point note"
+        known = "point meter start end multiplier rollover modulus register_digits digits period quality estimated"
         segment = self.object(data, path, known)
         start, end = (self.number(segment, key, path, minimum=Fraction()) for key in ("start", "end"))
         multiplier = self.number(segment, "multiplier", path, default=Fraction(1))
