@@ -78,15 +78,15 @@ def _check_neighbours(line: Entry[Line], meters: list[Entry[Meter]], findings: F
             )
 
 
-def check_meters(sections: Sections, models: Mapping[str, ModelFacts], findings: Findings) -> None:
-    """Each meter has what its protocol needs and a model that exists."""
+def check_meters(sections: Sections, models: Mapping[str, ModelFacts], names: set[str], findings: Findings) -> None:
+    """Each meter has what its protocol needs and a model that exists. `names`: all models; `models`: those in use."""
     for entry in sections.meters:
         meter = entry.of
         if meter.line is not None and meter.line not in sections.ids["lines"]:
             unknown((*entry.path, "line"), meter.line, sections.ids["lines"], "线路", "line", findings)
         _check_protocol(entry, findings)
         if meter.protocol != "manual":
-            _check_model(entry, models, findings)
+            _check_model(entry, models, names, findings)
         if meter.address and len(meter.address) < ADDRESS_DIGITS:
             padded = meter.address.zfill(ADDRESS_DIGITS)
             findings.notice(
@@ -121,13 +121,13 @@ def model_of(meter: Meter) -> str | None:
     return meter.model or (meter.protocol if meter.protocol in DLT645 else None)
 
 
-def _check_model(entry: Entry[Meter], models: Mapping[str, ModelFacts], findings: Findings) -> None:
+def _check_model(entry: Entry[Meter], models: Mapping[str, ModelFacts], names: set[str], findings: Findings) -> None:
     meter, name = entry.of, model_of(entry.of)
     if name is None:
         return
     facts = models.get(name)
     if facts is None:
-        unknown((*entry.path, "model"), name, models, "型号", "model", findings)
+        unknown((*entry.path, "model"), name, names, "型号", "model", findings)
     elif facts.protocol != meter.protocol:
         findings.fault(
             (*entry.path, "model"),

@@ -73,6 +73,7 @@ def expand(sections: Sections, findings: Findings) -> Draft:
     for entry in sections.meters:
         if entry.of.id not in named:
             spots.append(_implied(entry))
+            named.add(entry.of.id)  # an id that is there twice is one fault, not a second point
     holds = [
         Hold(
             entry.path,
@@ -134,6 +135,7 @@ def _short_holds(
     for spot in spots:
         if spot.id in written:
             continue
+        written.add(spot.id)
         named = [meters[s.meter] for s in spot.stretches if s.meter in meters and meters[s.meter].of.tenant]
         tenants = {entry.of.tenant for entry in named}
         if len(tenants) > 1:

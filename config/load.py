@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -20,7 +21,7 @@ from config.expand import expand
 from config.faults import Findings, Loaded
 from config.meter_models import ModelFile, load_models
 from config.model import DLT645
-from config.schedule_files import holiday_files, schedule_files
+from config.schedule_files import ScheduleFile, holiday_files, schedule_files
 from config.sections import read_sections
 from contract.schedule import Schedule
 from drivers.modbus import model as modbus_model
@@ -53,12 +54,14 @@ def load_data(data: dict[str, Any], directory: FilePath, findings: Findings) -> 
         from config.tables import add_meters_file
 
         add_meters_file(data, directory, findings)
-    models, schedules = load_models(), schedule_files()
     sections = read_sections(data, findings)
+    models = _shipped_models()
+    schedules = _shipped_schedules()
     draft = expand(sections, findings)
-    facts = _facts(models)
+    named = {crosscheck.model_of(entry.of) for entry in sections.meters} - {None}
+    facts = _facts(models, {name for name in models if name in named})
     crosscheck.check_lines(sections, findings)
-    crosscheck.check_meters(sections, facts, findings)
+    crosscheck.check_meters(sections, facts, {*models, *DLT645}, findings)
     crosscheck.check_ratios(sections, draft, facts, findings)
     crosscheck.check_broker(sections, findings)
     timecheck.check_points(sections, draft, findings)
@@ -70,13 +73,33 @@ def load_data(data: dict[str, Any], directory: FilePath, findings: Findings) -> 
         timecheck.check_bounds(sections.park, draft, findings)
     if findings.faults:
         return findings.result(None)
-    return findings.result(effective(sections, draft, directory, models, schedules, holiday_files()))
+    return findings.result(effective(sections, draft, directory, models, schedules, _shipped_holidays()))
 
 
-def _facts(models: Mapping[str, ModelFile]) -> dict[str, ModelFacts]:
-    """DL/T 645 meters send what their terminals see; a standard's register needs no second source."""
+@cache
+def _shipped_models() -> Mapping[str, ModelFile]:
+    """Found once a process, as the other shipped files: they come with the program."""
+    return load_models()
+
+
+@cache
+def _shipped_schedules() -> dict[str, ScheduleFile]:
+    return schedule_files()
+
+
+@cache
+def _shipped_holidays() -> dict[str, ScheduleFile]:
+    return holiday_files()
+
+
+def _facts(models: Mapping[str, ModelFile], used: set[str]) -> dict[str, ModelFacts]:
+    """Facts of the models in use alone, because YAML is slow to read.
+
+    DL/T 645 meters send what their terminals see; a standard's register needs no second source.
+    """
     facts = {protocol: ModelFacts(protocol, "secondary", "agreed") for protocol in DLT645}
-    for name, file in models.items():
+    for name in used:
+        file = models[name]
         protocol = str(file.data.get("protocol"))
         if protocol == "modbus":
             model = modbus_model.parse(file.data)

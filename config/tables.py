@@ -13,6 +13,7 @@ import unicodedata
 import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path as FilePath
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -203,7 +204,7 @@ def _number_text(number: float) -> str:
         )
     if float(number).is_integer():
         return str(int(number))
-    return format(number, ".12g")
+    return format(Decimal(format(number, ".15g")), "f")  # 15 digits: what the spreadsheet itself shows
 
 
 def _rows(path: FilePath) -> Iterator[Row]:

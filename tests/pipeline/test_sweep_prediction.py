@@ -1,0 +1,132 @@
+"""Predicted sweeps against arithmetic by hand, and `hubiao check` from outside."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from agent.cli import cli
+from agent.schedule import exchanges, predict_sweep
+from agent.uplink import predict_uplink
+from config.load import load
+
+
+def site(tmp_path: Path, meters: int, *, interval: str = "15min", line: str = "baud: 2400, framing: 8E1") -> Path:
+    rows = "".join(
+        f"  - {{id: m-{n}, line: east, protocol: dlt645-2007, address: {n + 1:012}}}\n" for n in range(meters)
+    )
+    file = tmp_path / "site.yaml"
+    file.write_text(
+        f"park: {{id: p, interval: {interval}}}\ngateway: {{id: g}}\n"
+        f"lines: [{{id: east, port: /dev/x, {line}}}]\nmeters:\n{rows}",
+        encoding="utf-8",
+    )
+    return file
+
+
+def config(file: Path) -> dict[str, Any]:
+    found = load(file)
+    assert found.config is not None, found.fault_texts()
+    return found.config
+
+
+def check(file: Path, *more: str) -> Result:
+    return CliRunner().invoke(cli, ["--lang", "en", "check", "--config", str(file), *more])
+
+
+def test_a_dlt645_meter_takes_what_its_frames_take(tmp_path: Path) -> None:
+    """Requests of 16 bytes, replies of 16 + 5 × 4 and 16 + 4, four FE before each, 11 bits a character, 0.22 s apart."""
+    [line] = predict_sweep(config(site(tmp_path, 1)))
+    characters = (4 + 16 + 4 + 36) + (4 + 16 + 4 + 20)
+    assert line["sweep_s"] == pytest.approx(characters * 11 / 2400 + 2 * 0.22, abs=0.01)
+
+
+def test_a_modbus_meter_takes_what_its_frames_take(tmp_path: Path) -> None:
+    """schneider-iem3155: every exchange is 8 + 5 + 2 bytes a register, 3.5 characters of silence, 0.05 s of delay."""
+    file = tmp_path / "site.yaml"
+    file.write_text(
+        "park: {id: p}\ngateway: {id: g}\nlines: [{id: a, port: /dev/x, baud: 9600, framing: 8N1}]\n"
+        "meters: [{id: m, line: a, protocol: modbus, unit: 1, model: schneider-iem3155}]\n"
+    )
+    found = config(file)
+    parts = exchanges(found["meters"][0], found)
+    [line] = predict_sweep(found)
+    characters = sum(part.request + part.reply + 3.5 for part in parts)
+    gaps = sum(part.fixed_s for part in parts)
+    assert len(parts) >= 2, "a look and its confirmation"
+    assert all(part.request == 8 and part.reply > 5 and part.reply % 2 for part in parts)
+    assert gaps >= 0.05 * len(parts)
+    assert line["sweep_s"] == pytest.approx(characters * 10 / 9600 + gaps, abs=0.01)
+
+
+def test_a_sweep_grows_with_meters_and_shrinks_with_speed(tmp_path: Path) -> None:
+    [one] = predict_sweep(config(site(tmp_path, 1)))
+    [ten] = predict_sweep(config(site(tmp_path, 10)))
+    [fast] = predict_sweep(config(site(tmp_path, 10, line="baud: 9600, framing: 8E1")))
+    assert ten["sweep_s"] == pytest.approx(10 * one["sweep_s"], abs=0.06)
+    assert fast["sweep_s"] < ten["sweep_s"]
+    assert ten["at_baud"]["9600"] == fast["sweep_s"]
+
+
+def test_a_line_fits_as_long_as_a_tenth_of_the_interval_is_left(tmp_path: Path) -> None:
+    [line] = predict_sweep(config(site(tmp_path, 64)))
+    assert (line["fits"], line["exact"], line["window_s"]) == (True, False, 18.0)
+    [line] = predict_sweep(config(site(tmp_path, 64, interval="1min")))
+    assert (line["fits"], line["lines_needed"]) == (False, 2)
+
+
+def test_a_line_without_meters_takes_no_time(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text("park: {id: p}\ngateway: {id: g}\nlines: [{id: a, port: /dev/x}]\n")
+    assert [(line["sweep_s"], line["fits"]) for line in predict_sweep(config(file))] == [(0, True)]
+
+
+def test_the_uplink_grows_with_meters_and_with_slots(tmp_path: Path) -> None:
+    one, ten = (predict_uplink(config(site(tmp_path, n))) for n in (1, 10))
+    assert Decimal(5) * one < ten < Decimal(10) * one
+    assert predict_uplink(config(site(tmp_path, 1, interval="5min"))) > Decimal("2.5") * one
+
+
+def test_check_says_yes_with_exit_code_0(tmp_path: Path) -> None:
+    result = check(site(tmp_path, 3), "--json")
+    answer = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert (answer["ok"], answer["faults"]) == (True, [])
+    assert [(line["id"], line["fits"]) for line in answer["lines"]] == [("east", True)]
+    assert answer["uplink_mb_month"] > 0
+
+
+def test_check_ends_with_3_and_says_what_would_help_where_the_schedule_cannot_be_met(tmp_path: Path) -> None:
+    file = site(tmp_path, 64, interval="1min")
+    result = check(file)
+    assert result.exit_code == 3
+    assert "line east: a sweep takes about" in result.stderr
+    assert "9600 baud" in result.stderr
+    assert "over 2 lines" in result.stderr
+    answer = json.loads(check(file, "--json").stdout)
+    assert (answer["ok"], answer["lines"][0]["fits"]) == (False, False)
+
+
+def test_check_ends_with_78_and_all_faults(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text("park: {id: P}\ngateway: {id: g, clok: kernel}\n")
+    result = check(file, "--json")
+    answer = json.loads(result.stdout)
+    assert result.exit_code == 78
+    assert answer["ok"] is False
+    assert [(f["file"], f["line"], f["column"], f["key"]) for f in answer["faults"]] == [
+        (str(file), 1, 12, "park.id"),
+        (str(file), 2, 18, "gateway.clok"),
+    ]
+    assert all(set(fault) == {"file", "line", "column", "key", "message"} for fault in answer["faults"])
+
+
+def test_check_of_a_missing_file_ends_with_78(tmp_path: Path) -> None:
+    result = check(tmp_path / "gone.yaml", "--json")
+    assert result.exit_code == 78
+    assert len(json.loads(result.stdout)["faults"]) == 1
