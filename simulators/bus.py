@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from random import Random
 from typing import Protocol
 
 from drivers.dlt645.frame import Frame, encode
 from drivers.ports import Settings
-from simulators.dlt645_memory import Happening
 from simulators.dlt645_meter import Dlt645Meter, Reply
 from simulators.faults import Fault, Faults, collide, flip, rubbish, spoil
-from simulators.park import Truth
 
 FIFO = 16  # characters that a UART hands over at once
 HALF_FRAME_S = 0.5  # the longest pause between two characters of a DL/T 645 frame
@@ -212,21 +209,3 @@ class Bus:
             reply = meter.hear(request, self.now_ms())
             if reply is not None:
                 self._answer([reply], None, self.now_ms())
-
-
-def prepare(faults: Faults, truth: Truth, buses: Sequence[Bus]) -> None:
-    """Lets the truth and the meters' memories know the faults that leave a trace there."""
-    for bus in buses:
-        for fault in faults.known:
-            if fault.kind == "power_cut" and fault.target == bus.line and fault.to_ms is not None:
-                for meter in bus.meters:
-                    if isinstance(meter, Dlt645Meter):
-                        cut = Happening(fault.from_ms, fault.to_ms)
-                        meter.memory.events.setdefault("0311", []).append(cut)
-        for meter in bus.meters:
-            if isinstance(meter, Dlt645Meter):
-                meter.memory.wrong_clocks = [f for f in faults.known if f.kind == "clock" and f.target == meter.id]
-    for fault in faults.known:
-        if fault.kind == "register":
-            shifts = truth.shifts.setdefault(fault.target, [])
-            shifts.append((fault.from_ms, fault.to_ms, Fraction(str(fault.amount))))

@@ -23,6 +23,14 @@ LOAD_STEP_MS = 15 * MINUTE_MS
 LOAD_DEPTH = 62 * 96
 FREEZE_DEPTH = {"instant": 3, "hour": 254, "day": 62}
 ABSENT = 0xAA  # closes a class of a load record; a class without data is this byte alone
+NEVER = 1 << 62
+EVENT_FAULTS = {
+    "power_cut": "0311",
+    "programmed": "033000",
+    "cleared": "033001",
+    "cover_open": "03300D",
+    "terminal_open": "03300E",
+}
 EVENT_BYTES = {"0311": 12, "033000": 50, "033001": 106, "033004": 16, "03300D": 60, "03300E": 60}
 
 
@@ -52,13 +60,12 @@ class Memory:
         self.tariffs = tariffs
         self.clock_ms = clock_ms
         self.closing_aa = False  # ends 1997 blocks and separates the groups of hourly freezes in some meters
-        self.wrong_clocks: list[Fault] = []
         self.events: dict[str, list[Happening]] = {}
         self.frozen: list[int] = []  # instants of commanded freezes, UTC ms
 
     def local(self, t_ms: int) -> datetime:
         """What the meter's clock shows at an instant."""
-        wrong_s = sum(fault.amount for fault in self.wrong_clocks if fault.active(t_ms))
+        wrong_s = sum(fault.amount for fault in self._faults(t_ms) if fault.kind == "clock")
         shown = t_ms + self.truth.calendar.offset_ms + self.clock_ms + int(wrong_s * 1000)
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=shown)
 
@@ -138,6 +145,8 @@ class Memory:
         date = bcd(now.isoweekday() % 7, 1) + bcd(now.day, 1) + bcd(now.month, 1) + bcd(now.year % 100, 1)
         time = bcd(now.second, 1) + bcd(now.minute, 1) + bcd(now.hour, 1)
         serial = str(self.meter["serial"] or self.meter["address"])[-12:].rjust(12, "0")
+        if serial.isdigit() and any(fault.kind == "other_serial" for fault in self._faults(at_ms)):
+            serial = f"{(int(serial) + 1) % 10**12:012d}"
         items = {
             "04000101": date,
             "04000102": time,
@@ -164,7 +173,7 @@ class Memory:
         prefix = next((known for known in EVENT_BYTES if di.startswith(known)), None)
         if prefix is None or (prefix == "0311" and di[4:6] != "00"):
             return None
-        happenings = [happening for happening in self.events.get(prefix, []) if happening.end_ms <= at_ms]
+        happenings = [happening for happening in self._happenings(prefix) if happening.end_ms <= at_ms]
         back = int(di[6:], 16)
         if back == 0:
             return bcd(len(happenings), 3)
@@ -212,7 +221,20 @@ class Memory:
         return None
 
     def _was_off(self, t_ms: int) -> bool:
-        return any(cut.start_ms <= t_ms < cut.end_ms for cut in self.events.get("0311", []))
+        return any(cut.start_ms <= t_ms < cut.end_ms for cut in self._happenings("0311"))
+
+    def _faults(self, at_ms: int) -> list[Fault]:
+        return self.truth.faults.on(self.meter["id"], at_ms)
+
+    def _happenings(self, prefix: str) -> list[Happening]:
+        """What the meter itself did and what a scenario does to it, oldest first."""
+        own = self.events.get(prefix, [])
+        done = [
+            Happening(fault.from_ms, NEVER if fault.to_ms is None else fault.to_ms)
+            for fault in self.truth.faults.known
+            if EVENT_FAULTS.get(fault.kind) == prefix and fault.target in (self.meter["id"], self.meter["line"])
+        ]
+        return sorted(own + done, key=lambda happening: happening.start_ms)
 
     def load_records(self, di: str, extra: bytes, at_ms: int) -> bytes | None:
         """`06 class 00 selector` with N and the time from which: records one after another.

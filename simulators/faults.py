@@ -1,7 +1,8 @@
 """What goes wrong on demand: faults of a meter or of a whole line, each with its time, and what they do to a reply.
 
 A fault is data: kind, whom it hits, from when to when (UTC ms of the truth's time), how much. Replies are changed here,
-bytes in, bytes out; silence, echo, second masters and power are the bus's business.
+bytes in, bytes out; silence, echo, second masters and power are the bus's business, false registers the truth's, clocks
+and what a meter remembers of a power cut or an opened cover the meter's.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ METER_FAULTS = {
     "duplicate": "seconds between the two meters' answers",
     "clock": "seconds the meter's clock is wrong",
     "register": "kWh added to the register",
+    "other_serial": "unused",
+    "cover_open": "unused",
+    "terminal_open": "unused",
+    "programmed": "unused",
+    "cleared": "unused",
 }
 LINE_FAULTS = {
     "noise": "probability that a bit is wrong",

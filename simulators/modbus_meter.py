@@ -24,6 +24,7 @@ from simulators.park import Truth
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
 ENERGY_STEP = Decimal("0.01")  # kWh that a meter with float registers counts in
+SURE_DIGITS = 9  # of a serial number, in two registers
 FLOAT_DECIMALS = Decimal("0.0001")
 LINE_TO_LINE = Fraction(1732, 1000)
 
@@ -93,17 +94,27 @@ class ModbusMeter:
         if register is model.identity and model.identity_expect:
             return encode_text(model.identity_expect[0], register.form)
         if register is model.serial:
-            serial = str(self.meter["serial"] or self.unit)
-            limit = 10 ** min(9, len(serial))  # a serial number in two registers has nine sure digits
-            return encode_text(serial if register.form.is_text else str(int(serial) % limit), register.form)
+            return self._serial(register, at_ms)
         if register is model.clock:
+            wrong = self.truth.faults.find("clock", self.id, at_ms)
             shown = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms + self.truth.calendar.offset_ms)
+            shown += timedelta(seconds=wrong.amount if wrong else 0)
             return encode_text(shown.strftime("%Y-%m-%d %H:%M:%S"), register.form)
         if register.form.is_text:
             return encode_text("", register.form)
         if register in model.ratios.values():
             return encode(self._stepped(register, self._ratio(register.name)), register.form)
         return encode(self._stepped(register, value_of(register.name, exact, live)), register.form)
+
+    def _serial(self, register: Register, at_ms: int) -> tuple[int, ...]:
+        """The configured serial number, its digits only where the register holds a number; the unit where none is."""
+        serial = str(self.meter["serial"] or self.unit)
+        digits = "".join(filter(str.isdigit, serial)) or str(self.unit)
+        if self.truth.faults.find("other_serial", self.id, at_ms):
+            serial = digits = f"{int(digits) + 1:0{len(digits)}d}"
+        if register.form.is_text:
+            return encode_text(serial[: 2 * register.form.words], register.form)
+        return encode_text(str(int(digits[-SURE_DIGITS:])), register.form)
 
     def _ratio(self, name: str) -> Fraction:
         kind, _, side = name.partition("_")

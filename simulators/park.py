@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from contract.records import parse_instant
+from simulators.faults import Faults
 from simulators.household import PWH_PER_KWH, Calendar, Curve, Minutes, consumer, drawn, total, windows_of
 
 # the day program inside every meter, as installed years ago: (first minute, tariff); not the tariff in force
@@ -61,16 +62,27 @@ class Stay:
 
 
 class Truth:
-    """What is true in a park. `starts`: import totals to begin from instead of the seed's (rollover tests)."""
+    """What is true in a park, false registers included where a fault makes them so.
 
-    def __init__(self, config: dict[str, Any], seed: int = 1, *, starts: dict[str, Decimal] | None = None) -> None:
+    starts: import totals to begin from instead of the seed's (rollover tests). faults: whoever plays the meters of this
+    truth takes theirs from here.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        seed: int = 1,
+        *,
+        starts: dict[str, Decimal] | None = None,
+        faults: Faults | None = None,
+    ) -> None:
         self.config = config
         self.seed = seed
         self.loss_permille = 20 + drawn(seed, "loss") % 21
         self.calendar = Calendar(seed, offset_ms(config["settings"]["utc_offset"]))
         self.meters = {meter["id"]: meter for meter in config["meters"]}
         self._starts = starts or {}
-        self.shifts: dict[str, list[tuple[int, int | None, Fraction]]] = {}  # meter → (from, to, kWh): false registers
+        self.faults = faults or Faults()
         self.nodes: dict[str, Node] = {}
         points = {point["id"]: point for point in config["points"]}
         nominal = self._nominal_powers(points)
@@ -97,10 +109,10 @@ class Truth:
                 counted = self._counted(meter_id, direction, t_ms, windows_of(PROGRAM, tariff))
                 values[name] = self._start(meter_id, name) + counted
             values[direction] = sum((values[f"{direction}_t{n}"] for n in range(1, TARIFFS + 1)), Fraction(0))
-        for start_ms, end_ms, kwh in self.shifts.get(meter_id, []):
-            if start_ms <= t_ms and (end_ms is None or t_ms < end_ms):
-                values["import"] += kwh
-                values["import_t4"] += kwh
+        for fault in self.faults.on(meter_id, t_ms):
+            if fault.kind == "register":
+                values["import"] += Fraction(str(fault.amount))
+                values["import_t4"] += Fraction(str(fault.amount))
         reactive = self._counted(meter_id, "import", t_ms, None) * REACTIVE
         values["reactive_import"] = values["reactive_q1"] = self._start(meter_id, "reactive_import") + reactive
         for name in ("reactive_export", "reactive_q2", "reactive_q3", "reactive_q4"):

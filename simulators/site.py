@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from config.meter_models import read_model
 from drivers.modbus.model import MeterModel, parse
 from drivers.ports import Settings
-from simulators.bus import Bus, Device, prepare
+from simulators.bus import Bus, Device
 from simulators.dlt645_meter import Dlt645Meter
 from simulators.faults import Fault, Faults
 from simulators.modbus_meter import ModbusMeter
@@ -44,9 +44,9 @@ class Site:
         paced: bool = True,
     ) -> None:
         self.config = config
-        self.truth = Truth(config, seed)
         start_ms = now_ms()
         self.faults = Faults([_from(start_ms, fault) for fault in faults])
+        self.truth = Truth(config, seed, faults=self.faults)
         models = {model["id"]: model["text"] for model in config["models"]}
         self._models: dict[str, MeterModel] = {}
         self.buses: dict[str, Bus] = {}
@@ -62,7 +62,6 @@ class Site:
                 seed=seed,
                 paced=paced,
             )
-        prepare(self.faults, self.truth, list(self.buses.values()))
         self.ports: dict[str, str] = {}  # line → what the agent opens
         self.wires: dict[str, Pty | Tcp] = {}
 

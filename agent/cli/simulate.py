@@ -15,6 +15,7 @@ import click
 from agent.cli import Failure
 from agent.cli.output import notice
 from agent.cli.words import language, t
+from agent.schedule import predict_sweep
 from config.compose import decode
 from config.faults import Findings
 from config.load import load
@@ -45,6 +46,12 @@ def _configuration(path: Path) -> dict[str, Any]:
         notice(said.text(language()))
     if loaded.config is None:
         raise Failure(loaded.fault_texts(language()), 78)
+    for line in predict_sweep(loaded.config):
+        if not line["fits"]:
+            zh = f"线路 {line['id']}:巡检约 {line['sweep_s']} 秒,一个采集间隔内做不完"
+            notice(
+                t(zh, f"line {line['id']}: a sweep takes about {line['sweep_s']} s, longer than the interval allows")
+            )
     return loaded.config
 
 

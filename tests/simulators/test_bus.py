@@ -12,7 +12,7 @@ from parks import NOON, small_park
 from drivers.clock import VirtualClock
 from drivers.dlt645.frame import Frame, decode, encode
 from drivers.ports import Settings
-from simulators.bus import Bus, prepare
+from simulators.bus import Bus
 from simulators.dlt645_meter import Dlt645Meter
 from simulators.faults import Fault, Faults
 from simulators.held import HeldPort
@@ -30,14 +30,13 @@ class Bench:
 
     def __init__(self, clock: VirtualClock, faults: list[Fault]) -> None:
         self.clock = clock
-        self.truth = Truth(small_park(), SEED)
+        self.faults = Faults(faults)
+        self.truth = Truth(small_park(), SEED, faults=self.faults)
         self.meters = [
             Dlt645Meter(self.truth, self.truth.meters[name], delay_s=(TD, TD), wake=4) for name in ("m0", "m1")
         ]
         started = clock.boot_ms()
-        self.faults = Faults(faults)
         self.bus = Bus("east", self.meters, SLOW, now_ms=lambda: NOON + clock.boot_ms() - started, faults=self.faults)
-        prepare(self.faults, self.truth, [self.bus])
         self.wire = Pty(self.bus)
         self.port = HeldPort(MiniPort(self.wire.open()), clock, self.wire)
 
@@ -274,6 +273,28 @@ def test_a_power_cut_is_counted_by_the_meter_once_it_is_over() -> None:
         assert await count(bench) == b"\x01\0\0"
 
     played(scene, Fault("power_cut", "east", NOON + 20_000, NOON + 60_000))
+
+
+def test_a_fault_may_come_while_the_bus_runs() -> None:
+    async def scene(bench: Bench) -> None:
+        assert await bench.ask("202208310003")
+        bench.faults.add(Fault("silent", "m1"))
+        assert await bench.ask("202208310003") == b""
+
+    played(scene)
+
+
+def test_an_opened_cover_is_counted_and_a_swapped_meter_says_another_serial() -> None:
+    async def read(bench: Bench, di: str) -> bytes:
+        return decode((await bench.ask("202208310003", bytes.fromhex(di)[::-1])).lstrip(b"\xfe")).data[4:]
+
+    async def scene(bench: Bench) -> None:
+        for cover, serial in (("000000", "202208310003"), ("000001", "202208310004")):
+            assert (await read(bench, "03300D00"))[::-1].hex() == cover
+            assert (await read(bench, "04000402"))[::-1].hex() == serial
+            await asyncio.sleep(60)
+
+    played(scene, Fault("cover_open", "m1", NOON + 30_000, NOON + 40_000), Fault("other_serial", "m1", NOON + 30_000))
 
 
 def test_a_second_master_is_heard_with_the_answers_it_gets() -> None:

@@ -22,6 +22,7 @@ from drivers.modbus.registers import decode
 from drivers.ports import Settings
 from simulators.bus import Bus
 from simulators.dlt645_meter import Dlt645Meter
+from simulators.faults import Fault
 from simulators.held import HeldPort
 from simulators.modbus_meter import ModbusMeter
 from simulators.park import Truth
@@ -104,6 +105,17 @@ def test_another_unit_a_broadcast_and_a_wrong_crc_are_not_answered() -> None:
     assert ask(made, 3, 0x000A, 2, unit=13) is None
     assert ask(made, 3, 0x000A, 2, unit=0) is None
     assert made.hear(bytes.fromhex("0C 03 00 0A 00 02 00 00"), NOON) is None
+
+
+def test_the_serial_number_is_the_configured_one_until_the_meter_is_swapped() -> None:
+    made = make("abb-b23", serial="B23-0012345")
+    register = made.model.serial
+    assert register is not None
+    for said in (230012345, 230012346):
+        reply = ask(made, 3, register.address, register.form.words)
+        assert reply is not None
+        assert struct.unpack(">I", reply[3:7])[0] == said
+        made.truth.faults.add(Fault("other_serial", "m", NOON))
 
 
 def test_ratio_registers_say_the_configured_transformers() -> None:
