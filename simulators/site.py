@@ -28,6 +28,10 @@ class NotPlayable(ValueError):
     """A configured port that the simulator does not serve, and why."""
 
 
+class NotLoopback(NotPlayable):
+    """A TCP line elsewhere than on loopback, without leave."""
+
+
 class Site:
     """All lines of a configuration.
 
@@ -79,7 +83,7 @@ class Site:
                 continue
             host, port = _address(url)
             if host not in LOOPBACK and not anywhere:
-                raise NotPlayable(f"{url}: not a loopback address")
+                raise NotLoopback(f"{url}: not a loopback address")
             server = Tcp(self.buses[name])
             self.wires[name] = server
             self.ports[name] = await server.open(host, port)

@@ -21,7 +21,7 @@ from config.faults import Findings
 from config.load import load
 from simulators.faults import Fault
 from simulators.scenario import read_scenario
-from simulators.site import NotPlayable, Site
+from simulators.site import NotLoopback, NotPlayable, Site
 from simulators.wires import LinkRefused
 
 
@@ -112,8 +112,8 @@ async def _open(site: Site, place: Callable[[str], Path], anywhere: bool) -> Non
     except LinkRefused as error:
         advice = t("可用 --link-dir DIR 把端口放到别处", "--link-dir DIR puts the ports elsewhere")
         raise Failure(f"{error}; {advice}", 69) from error
-    except NotPlayable as error:
+    except NotLoopback as error:
         advice = t("非本机地址须加 --anywhere", "other addresses than loopback need --anywhere")
         raise Failure(f"{error}; {advice}", 69) from error
-    except OSError as error:
+    except (NotPlayable, OSError) as error:
         raise Failure(str(error), 69) from error

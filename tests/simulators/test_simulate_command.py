@@ -113,6 +113,16 @@ async def test_a_file_in_the_way_is_left_alone_and_link_dir_is_advised(tmp_path:
 
 
 @pytest.mark.slow
+async def test_a_tcp_line_elsewhere_needs_leave(tmp_path: Path, unused_tcp_port: int) -> None:
+    path = config(tmp_path, tmp_path / "ttyRS485-1", unused_tcp_port)
+    path.write_text(path.read_text().replace("127.0.0.1:" + str(unused_tcp_port), "192.0.2.1:4001"))
+    code, said, complaint = await (await simulate("--config", path)).end()
+    assert (code, said) == (69, "")
+    assert "--anywhere" in complaint
+    assert not (tmp_path / "ttyRS485-1").is_symlink(), "what was opened before is gone again"
+
+
+@pytest.mark.slow
 async def test_faults_of_configuration_and_scenario_end_with_78(tmp_path: Path, unused_tcp_port: int) -> None:
     path = config(tmp_path, tmp_path / "ttyRS485-1", unused_tcp_port)
     scenario = tmp_path / "scenario.yaml"
