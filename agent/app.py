@@ -31,10 +31,11 @@ from contract.tariff import period_finder
 from drivers.clock import Clock
 from drivers.line import Line
 from drivers.ports import Port, Settings
-from drivers.ports.choose import port_for
+from drivers.ports.choose import latency_s, port_for
 
 logger = logging.getLogger(__name__)
 FAREWELL_S = 3.0  # of the five that a stop may take: for what is committed and not yet delivered
+DLT645_START = 0x68  # as a Modbus unit it would look like the start of a DL/T 645 frame to its neighbours
 OpenPort = Callable[[dict[str, Any]], Port]  # a line of the effective configuration → its port
 CONFIG_KEYS = ("settings", "lines", "meters", "points", "tenancies", "schedules", "holidays", "models", "version")
 
@@ -128,7 +129,15 @@ class Agent:
             if not meters:
                 continue
             settings = Settings.parse(entry["baud"], entry["framing"])
-            line = Line(entry["id"], self.open_port(entry), settings, self.clock)
+            mixed = any(m["protocol"] != "modbus" for m in meters)
+            line = Line(
+                entry["id"],
+                self.open_port(entry),
+                settings,
+                self.clock,
+                forbid_unit=DLT645_START if mixed else None,
+                latency_s=latency_s(entry["port"]),
+            )
             polled = [Polled(build_meter(m, self.config, line), limits[m["id"]]) for m in meters]
             yield Poller(line, polled, self.clock, self._slot_after, self.recorder.put)
 

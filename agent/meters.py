@@ -27,9 +27,11 @@ def build_meter(meter: dict[str, Any], config: dict[str, Any], line: Line) -> Me
         offered = parsed.settlement.keys()
         tariffs = {name for name in offered if name.startswith("import_t")}
         wanted = needed | ((wished | tariffs) & offered)
-        return ModbusMeter(meter["id"], int(meter["unit"]), parsed, bus, wanted, char_s=settings.seconds(1))
+        transport = "tcp" if entry["port"].startswith("tcp://") else "rtu"
+        char_s = settings.seconds(1)
+        return ModbusMeter(meter["id"], int(meter["unit"]), parsed, bus, wanted, transport=transport, char_s=char_s)
     edition = meter["protocol"].removeprefix("dlt645-")
-    return Dlt645Meter(meter["id"], meter["address"], edition, bus, needed | wished, model)
+    return Dlt645Meter(meter["id"], meter["address"], edition, bus, needed, model, wished=wished)
 
 
 def directions(meter: str, config: dict[str, Any]) -> tuple[frozenset[str], frozenset[str]]:

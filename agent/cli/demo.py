@@ -1,0 +1,117 @@
+"""`hubiao demo`: a simulated park on real pseudo-terminals, an embedded broker, the agent and a subscriber.
+
+    simulator ⇄ pty ⇄ agent ─▶ store ─▶ broker ─▶ subscriber ─▶ this terminal
+
+Loopback only, nothing else installed. What it prints was received over MQTT; only the simulator's truth is its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+from pathlib import Path
+
+import click
+
+from agent.app import Agent
+from agent.cli import Failure
+from agent.cli.demo_report import Report
+from agent.cli.demo_subscriber import Subscriber
+from agent.cli.durations import DURATION
+from agent.cli.output import notice
+from agent.cli.places import effective
+from agent.cli.words import t
+from agent.store import StoreError
+from contract.records import parse_instant
+from drivers.clock import VirtualClock
+from drivers.ports.serial import SerialPort
+from simulators.broker import BrokerMissing, embedded_broker
+from simulators.held import HeldPort
+from simulators.site import Site
+
+SAMPLE = Path(__file__).parents[2] / "config" / "samples" / "demo.yaml"
+START = "2026-07-14T21:59:30.000Z"  # half a minute before 06:00 in the park, a summer working day
+SEED = 20260715
+
+
+@click.command()
+@click.option("--speed", type=click.FloatRange(min=1), default=600.0, show_default=True)
+@click.option(
+    "--for", "for_s", type=DURATION, default=60.0, help="60s, 2min; " + t("从第一个时刻起", "from the first slot")
+)
+@click.option(
+    "--days", type=click.IntRange(min=1), default=None, help=t("模拟天数,尽快完成", "so many days, as fast as can be")
+)
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="DIR")
+@click.option("--web", type=int, default=None, help="PORT")
+@click.option("--broker", type=click.Choice(["iotcore", "mosquitto"]), default="iotcore", show_default=True)
+def demo(speed: float, for_s: float, days: int | None, data: Path | None, web: int | None, broker: str) -> None:
+    """演示 / the whole chain on this machine; stops by itself, or with Ctrl-C."""
+    if web is not None:
+        notice(t("状态页尚未实现,--web 不起作用", "the status page is not built yet: --web does nothing"))
+    with tempfile.TemporaryDirectory(prefix="hubiao-demo-") as temporary:
+        config = effective(SAMPLE)
+        config["private"]["data"] = str(data or temporary)
+        virtual_s = days * 86400.0 if days else for_s * speed
+        run = _Run(config, None if days else speed, virtual_s)
+        try:
+            report = asyncio.run(run.go(broker))
+        except BrokerMissing as error:
+            raise Failure(str(error), 69) from error
+        except StoreError as error:
+            raise Failure(str(error), 74) from error
+        report.close()
+
+
+class _Run:
+    """One demo. The broker lives on the real event loop, park and agent on a virtual one in a thread of its own."""
+
+    def __init__(self, config: dict[str, object], speed: float | None, virtual_s: float) -> None:
+        self.config, self.virtual_s = config, virtual_s
+        self.clock = VirtualClock(parse_instant(START), speed=speed)
+        self.interrupted = threading.Event()
+
+    async def go(self, prefer: str) -> Report:
+        async with embedded_broker(prefer) as address:
+            private = self.config["private"]
+            assert isinstance(private, dict)
+            private["mqtt"] = {"url": address.url}
+            site = Site(self.config, now_ms=self.clock.wall_ms, seed=SEED)
+            report = Report(self.config, site.truth)
+            with Subscriber(address.host, address.port, report.receive) as subscriber:
+                report.open(address)
+                try:
+                    agent = await asyncio.to_thread(self.clock.run, self._live(site))
+                except asyncio.CancelledError:
+                    self.interrupted.set()  # Ctrl-C: the thread ends its park, then we go
+                    raise
+                await subscriber.until(agent.log.size)
+            report.verifier_key = agent.log.epoch.vkey
+            return report
+
+    async def _live(self, site: Site) -> Agent:
+        await site.open(lambda _url: None)
+        agent = Agent(
+            self.config,
+            self.clock,
+            open_port=lambda line: HeldPort(SerialPort(site.ports[line["id"]]), self.clock, site.wires[line["id"]]),
+        )
+        await agent.open()
+        stop = asyncio.Event()
+        running = asyncio.create_task(agent.run(stop))
+        first_slot_ms = self.clock.wall_ms() // 1000 // agent.plan.interval_s * agent.plan.interval_s * 1000
+        first_slot_ms += agent.plan.interval_s * 1000
+        await self._pass((first_slot_ms - self.clock.wall_ms()) / 1000 + self.virtual_s, running)
+        self.clock.pace(1.0)  # the farewell happens in real time
+        stop.set()
+        await running
+        await site.close()
+        return agent
+
+    async def _pass(self, seconds: float, running: asyncio.Task[None]) -> None:
+        """Lets virtual time go by in steps, so that an interruption or a fault of the agent ends it."""
+        while seconds > 0 and not self.interrupted.is_set() and not running.done():
+            step = min(seconds, 60.0)
+            await self.clock.sleep(step)
+            seconds -= step
