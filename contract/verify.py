@@ -21,7 +21,9 @@ from typing import Any, NamedTuple
 
 from contract import note, records, tree
 from contract.energy import EXACT
-from contract.rules import DecodeReading, PeriodsOf, Rules
+from contract.eras import PeriodsOf
+from contract.rules import Rules
+from contract.slot_rules import DecodeReading
 from contract.tariff import period_finder
 
 LATE_WITNESS_S = 86_400  # a day unwitnessed is a day in which the key's holder could have written another history
@@ -92,8 +94,8 @@ def verify(
 
     key: the gateway's raw public key. name: the origin that is expected (None: whatever the records say).
     auditors: verifier keys of those whose receipts count; without any, cosignatures are not checked.
-    decode_reading: see rules.DecodeReading; without it raw frames are taken as they are.
-    periods_of: see rules.PeriodsOf; the usual one takes schedules from the `data` beside their text.
+    decode_reading: see slot_rules.DecodeReading; without it raw frames are taken as they are.
+    periods_of: see eras.PeriodsOf; the usual one takes schedules from the `data` beside their text.
     """
     findings = Findings()
     walk = _Walk(evidence, findings, Rules(findings.add, decode_reading, periods_of))
