@@ -10,7 +10,9 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -82,6 +84,11 @@ WORDS = {
 FREE_TEXT = ("room", "tenant", "id", "model", "line")  # kept as written but for the space around
 SAFE_INTEGER = 10**15  # a spreadsheet keeps 15 digits of a number
 MAX_ROWS = 20_000
+# what openpyxl raises on damaged workbooks, as found by damaging some thousands of them: it validates little itself
+BROKEN_WORKBOOK = (
+    *(zipfile.BadZipFile, zlib.error, ParseError, LookupError, ValueError, TypeError, AttributeError),
+    *(ArithmeticError, AssertionError, EOFError, RuntimeError, OSError),
+)
 
 Row = tuple[int, list[tuple[int, Any]]]  # row number, then column number and cell
 
@@ -263,9 +270,11 @@ def _xlsx_rows(raw: bytes) -> Iterator[tuple[int, Sequence[Any]]]:
             0, 0, "读 .xlsx 要装 openpyxl;或另存为 .csv", "reading .xlsx needs openpyxl; or save as .csv"
         ) from error
     try:
-        book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True)
-        rows = [list(row) for row in book.worksheets[0].iter_rows(values_only=True, max_row=MAX_ROWS + 2)]
-        book.close()
-    except (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError, IndexError, OSError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of styles and extensions, which no meter has
+            book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True)
+            rows = [list(row) for row in book.worksheets[0].iter_rows(values_only=True, max_row=MAX_ROWS + 2)]
+            book.close()
+    except (InvalidFileException, *BROKEN_WORKBOOK) as error:
         raise TableError(0, 0, "不是有效的 .xlsx 文件", f"not a valid .xlsx file: {error}") from error
     yield from enumerate(rows, 1)

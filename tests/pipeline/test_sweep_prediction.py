@@ -40,7 +40,7 @@ def check(file: Path, *more: str) -> Result:
 
 
 def test_a_dlt645_meter_takes_what_its_frames_take(tmp_path: Path) -> None:
-    """Requests of 16 bytes, replies of 16 + 5 × 4 and 16 + 4, four FE before each, 11 bits a character, 0.22 s apart."""
+    """Requests of 16 bytes, replies of 16 + 5 × 4 and 16 + 4, four FE before each, 11 bits a character, 0.22 s."""
     [line] = predict_sweep(config(site(tmp_path, 1)))
     characters = (4 + 16 + 4 + 36) + (4 + 16 + 4 + 20)
     assert line["sweep_s"] == pytest.approx(characters * 11 / 2400 + 2 * 0.22, abs=0.01)

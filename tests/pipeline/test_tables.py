@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import random
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,18 @@ def test_meters_of_the_file_come_after_those_of_the_table_beside_it(tmp_path: Pa
     config = load(site).config
     assert config is not None
     assert [meter["id"] for meter in config["meters"]] == ["m-1", "m-2"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_workbook_gives_faults_or_meters(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    sound = xlsx(tmp_path, [["id", "protocol", "倍率"], ["m-1", "manual", 40], ["m-2", "manual", 1.5]])
+    refused = 0
+    for _ in range(25):
+        raw = bytearray(sound)
+        for _ in range(chance.randint(1, 6)):
+            raw[chance.randrange(len(raw))] = chance.randrange(256)
+        found = loaded(tmp_path, bytes(raw), "meters.xlsx")
+        assert (found.config is None) == bool(found.faults)
+        refused += found.config is None
+    assert refused, "the damage damages nothing"
