@@ -30,7 +30,6 @@ from contract.topics import CONTENT_TYPE, MAX_HASHES, topic
 DAY_S = 86_400
 MONTH_DAYS = 30
 MESSAGE_BYTES = 150  # PUBLISH and PUBACK headers 20, two TLS records 58, TCP and IP headers both ways 80, rounded
-
 CHECKPOINT_BYTES = 330
 HASH_BYTES = 67  # 64 hex digits with quotes and comma in `hashes`
 SLOT = "2026-07-25T02:00:00Z"

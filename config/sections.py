@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from config.faults import Findings, Path, Wrong, suggestion
-from config.model import Gateway, Line, Meter, Mqtt, Park, Point, Section, Site, Tenancy, Tenant
+from config.model import Gateway, Line, Meter, Mqtt, Park, Point, PointMeter, Section, Site, Tenancy, Tenant
 
 S = TypeVar("S", bound=Section)
 
@@ -119,11 +119,7 @@ def _explain(findings: Findings, path: Path, problem: Any, kind: type[Section]) 
 
 def _unknown(findings: Findings, path: Path, kind: type[Section]) -> None:
     word = str(path[-1])
-    owner: type[Section] = kind
-    if len(path) > 2 and path[-3:-1] and kind is Point and "meters" in path:
-        from config.model import PointMeter
-
-        owner = PointMeter
+    owner = PointMeter if kind is Point and "meters" in path[:-1] else kind
     known = [info.alias or name for name, info in owner.model_fields.items()]
     if word == "password":
         zh, en = ",密码放进文件,用 password_file 指明", "; put the password into a file and name it in password_file"
