@@ -33,6 +33,7 @@ from simulators.site import Site
 SAMPLE = Path(__file__).parents[2] / "config" / "samples" / "demo.yaml"
 START = "2026-07-14T21:59:30.000Z"  # half a minute before 06:00 in the park, a summer working day
 SEED = 20260715
+LAST_SWEEP_S = 30.0  # so that the slot at the very end is read too
 
 
 @click.command()
@@ -102,7 +103,7 @@ class _Run:
         running = asyncio.create_task(agent.run(stop))
         first_slot_ms = self.clock.wall_ms() // 1000 // agent.plan.interval_s * agent.plan.interval_s * 1000
         first_slot_ms += agent.plan.interval_s * 1000
-        await self._pass((first_slot_ms - self.clock.wall_ms()) / 1000 + self.virtual_s, running)
+        await self._pass((first_slot_ms - self.clock.wall_ms()) / 1000 + self.virtual_s + LAST_SWEEP_S, running)
         self.clock.pace(1.0)  # the farewell happens in real time
         stop.set()
         await running

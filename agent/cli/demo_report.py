@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import click
@@ -169,6 +170,8 @@ class Report:
     def _compare_with_truth(self) -> None:
         """Every register received against the simulator, at the instant it was read."""
         checked = wrong = 0
+        models = {model["id"]: model["data"] for model in self._config["models"]}
+        floats = {m["id"] for m in self._config["meters"] if "f32" in str(models[m["model"]].get("registers"))}
         for reading in self.readings:
             for source in reading.sources:
                 if source.read_at is None:
@@ -176,7 +179,7 @@ class Report:
                 exact = self._truth.exact(reading.meter, parse_instant(source.read_at))
                 for name, value in source.registers.items():
                     checked += 1
-                    wrong += not _is_within_a_count(value, exact[name])
+                    wrong += not _is_within_a_count(value, exact[name], is_float=reading.meter in floats)
         click.echo(
             t(
                 f"真值:{checked} 个示数与模拟器比较,{wrong} 个相差超过一个末位",
@@ -204,6 +207,9 @@ class Report:
                 )
 
 
-def _is_within_a_count(value: Decimal, exact: Any) -> bool:
-    step = Decimal(1).scaleb(int(value.as_tuple().exponent))
-    return bool(abs(Decimal(exact.numerator) / Decimal(exact.denominator) - value) <= step)
+def _is_within_a_count(value: Decimal, exact: Fraction, *, is_float: bool) -> bool:
+    """Whether the meter can have shown this at about that instant: the register is cut to its count, then moves on."""
+    count = Fraction(Decimal(1).scaleb(int(value.as_tuple().exponent)))
+    if is_float:  # cut to 0.01, then to 24 bits of mantissa
+        return abs(exact - Fraction(value)) <= Fraction(1, 100) + Fraction(2) ** (int(value).bit_length() - 24)
+    return abs(exact // count * count - Fraction(value)) <= count
