@@ -18,7 +18,7 @@ from agent.cli import Failure
 from agent.cli.output import document, notice, table
 from agent.cli.words import t
 from agent.store import DATABASE, Reader, StoreError
-from contract.note import ED25519, KEY_BYTES, NoteError, parse_verifier_key, split_notes
+from contract.note import ED25519, KEY_BYTES, NoteError, parse_checkpoint, parse_note, parse_verifier_key, split_notes
 from contract.plan import PeriodAt
 from contract.tariff import period_finder
 from contract.tree import HASH_BYTES
@@ -150,9 +150,24 @@ def _of_store(path: Path, wanted: str | None) -> Evidence:
     if not found:
         raise StoreError(f"{path}: no epoch {wanted or ''}")
     rows = list(reader.records(found[-1]))
-    notes = reader.checkpoints(found[-1]), reader.receipts(found[-1])
+    checkpoints, receipts = reader.checkpoints(found[-1]), reader.receipts(found[-1])
     reader.close()
-    return Evidence([record for _, record, _ in rows], [leaf for _, _, leaf in rows], *notes)
+    signed = _size(checkpoints[-1]) if checkpoints else 0
+    if 0 < signed < len(rows):  # a batch's checkpoint is stored with the batch after it
+        tail = len(rows) - signed
+        notice(
+            t(f"最后 {tail} 条记录的检查点尚未存盘,未核验", f"the last {tail} records have no stored checkpoint yet")
+        )
+        rows = rows[:signed]
+    return Evidence([record for _, record, _ in rows], [leaf for _, _, leaf in rows], checkpoints, receipts)
+
+
+def _size(checkpoint: str) -> int:
+    """How many records a stored checkpoint says it covers; 0 if it says nothing."""
+    try:
+        return parse_checkpoint(parse_note(checkpoint)[0]).size
+    except NoteError:
+        return 0
 
 
 def _show(result: dict[str, Any], as_json: bool) -> None:

@@ -134,3 +134,17 @@ async def test_a_store_verifies_like_an_export_of_it(tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["size"] == len(LOG.records)
     assert run(tmp_path, "--key", VKEY, "--epoch", "none").exit_code == 78
+
+
+async def test_records_of_a_store_whose_checkpoint_is_not_stored_yet_are_left_out_aloud(tmp_path: Path) -> None:
+    sizes = [note.parse_checkpoint(note.parse_note(text)[0]).size for text in LOG.checkpoints]
+    store = Store(tmp_path, nullcontext)
+    await store.open()
+    epoch = await store.begin_epoch(EPOCH, "test", VKEY, tree.Frontier().to_bytes())
+    batch = Batch(0, 1, LOG.records, LOG.leaves, tree.Frontier().to_bytes())
+    await store.append(epoch, batch, 0, (sizes[-3], LOG.checkpoints[-3]))
+    await store.close()
+    result = run(tmp_path, "--key", VKEY, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["size"] == sizes[-3]
+    assert str(len(LOG.records) - sizes[-3]) in result.stderr
