@@ -80,9 +80,9 @@ def main() -> None:
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        code = cli(standalone_mode=False)
+        if isinstance(code, int):  # click gives back what a verb passed to Exit, instead of raising it
+            sys.exit(code)
     except click.Abort:
         sys.exit(130)
     except KeyboardInterrupt:

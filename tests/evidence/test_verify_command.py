@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,14 @@ def test_a_changed_byte_is_found_and_ends_with_3(evidence: Path) -> None:
     plain = run(evidence, "--key", VKEY)
     assert plain.exit_code == 3
     assert "57\thash\t" in plain.stdout
+
+
+def test_the_process_ends_with_the_code_of_the_contract(evidence: Path) -> None:
+    command = [sys.executable, "-c", "from agent.cli import main; main()", "verify", str(evidence), "--json", "--key"]
+    assert subprocess.run([*command, VKEY], capture_output=True).returncode == 0
+    (evidence / "checkpoints.txt").write_text("")
+    assert subprocess.run([*command, VKEY], capture_output=True).returncode == 3
+    assert subprocess.run([*command, "nonsense"], capture_output=True).returncode == 78
 
 
 def test_a_line_among_the_hashes_that_is_none_is_found_where_it_is(evidence: Path) -> None:
