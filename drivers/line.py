@@ -32,7 +32,7 @@ NEVER_QUIET_S = 3.0  # a bus that does not pause for so long belongs to another 
 LONGEST_REPLY = 271  # characters: four FE and a DL/T 645 frame with 255 bytes of data
 MOST_EVIDENCE = 512  # bytes of a garbled reply that an error carries
 
-Trace = Callable[[str, bytes, int], None]  # "tx" or "rx", the bytes, boot_ms
+Trace = Callable[[str, bytes, int], None]  # "tx", "rx" or "damaged" (a byte lost to parity), the bytes, boot_ms
 
 log = logging.getLogger(__name__)
 
@@ -263,8 +263,12 @@ class Line:
             return None
         self._last_byte_at = loop.time()
         self.statistics.late += self._owed.hear(chunk.data, chunk.damaged, loop.time())
-        if self.trace is not None and chunk.data:
-            self.trace("rx", chunk.data, self._clock.boot_ms())
+        if self.trace is not None:
+            now_ms = self._clock.boot_ms()
+            if chunk.data:
+                self.trace("rx", chunk.data, now_ms)
+            if chunk.damaged:
+                self.trace("damaged", b"", now_ms)
         return chunk
 
     def _fault(self, exchange: Exchange, raw: bytes, noticed: Noticed) -> Silent | Garbled:

@@ -9,11 +9,12 @@ from drivers.ports.rfc2217 import Rfc2217Port
 from drivers.ports.serial import DIRECTIONS, SerialPort
 from drivers.ports.tcp import TcpPort
 
+PLAIN = ("socket", "tcp")  # the same connection; what differs are the frames in it
 NETWORK_LATENCY_S = 0.5  # there and back through a converter that packs bytes, over a site's radio or 4G link
 
 
 def port_for(url: str, *, direction: str = "auto") -> Port:
-    """`/dev/…`, `socket://host:port` or `rfc2217://host:port`. Raises ValueError with the reason.
+    """`/dev/…`, `socket://host:port`, `tcp://host:port` (Modbus TCP) or `rfc2217://host:port`. Raises ValueError.
 
     direction: who switches the RS-485 transmitter of a device file: `auto`, `kernel` or `rts`.
     """
@@ -22,15 +23,15 @@ def port_for(url: str, *, direction: str = "auto") -> Port:
     if "://" not in url:
         return SerialPort(url, direction=direction)
     parts = urlsplit(url)
-    if parts.scheme not in ("socket", "rfc2217"):
-        raise ValueError(f"port {url!r}: {parts.scheme}:// is neither socket:// nor rfc2217://")
+    if parts.scheme not in (*PLAIN, "rfc2217"):
+        raise ValueError(f"port {url!r}: {parts.scheme}:// is none of socket://, tcp://, rfc2217://")
     try:
         host, number = parts.hostname, parts.port
     except ValueError as error:
         raise ValueError(f"port {url!r}: {error}") from error
     if not host or not number:
         raise ValueError(f"port {url!r} is not like {parts.scheme}://host:port")
-    return TcpPort(host, number) if parts.scheme == "socket" else Rfc2217Port(host, number)
+    return TcpPort(host, number, scheme=parts.scheme) if parts.scheme in PLAIN else Rfc2217Port(host, number)
 
 
 def latency_s(url: str) -> float:

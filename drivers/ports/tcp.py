@@ -1,4 +1,4 @@
-"""`socket://host:port`: a transparent converter from TCP to RS-485, or a Modbus TCP device.
+"""`socket://host:port`, a transparent converter from TCP to RS-485, and `tcp://host:port`, a Modbus TCP device.
 
 Speed and framing are set on the converter itself. Bytes may come bunched or split in any way.
 """
@@ -22,8 +22,8 @@ UNACKNOWLEDGED_MS = 10_000  # request bytes that no peer confirmed for so long
 class TcpPort:
     """A bus behind a TCP connection."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.name = f"socket://{host}:{port}"
+    def __init__(self, host: str, port: int, *, scheme: str = "socket") -> None:
+        self.name = f"{scheme}://{host}:{port}"
         self._host = host
         self._port = port
         self._inbox = Inbox(self.name)
