@@ -21,6 +21,10 @@ def seconds(text: str) -> float:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC).timestamp()
 
 
+def slot_of(reading: Record) -> float | None:
+    return seconds(reading["slot"]) if reading.get("slot") else None
+
+
 class Stranger:
     """Everything received on `hubiao/v1/#`; `faults` says what breaks the contract."""
 
@@ -150,9 +154,9 @@ class Stranger:
                 first, last = (self.records[segment[name]] for name in ("start_seq", "end_seq"))
                 values = []
                 for reading, slot in ((first, start), (last, end)):
-                    here = reading["meter"] == segment["meter"] and seconds(reading["slot"]) == slot
+                    here = reading.get("meter") == segment["meter"] and slot_of(reading) == slot
                     self._must(here, f"rule 3: {seq}: {segment['meter']} at {slot}")
-                    values.append(Decimal(reading["registers"][segment["register"]]))
+                    values.append(Decimal(reading.get("registers", {}).get(segment["register"], -1)))
                 for name, value in zip(("start", "end"), values, strict=True):
                     if segment.get(name) is not None:
                         self._must(Decimal(segment[name]) == value, f"rule 3: {seq}: register at the {name}")
