@@ -201,7 +201,7 @@ class Recorder:
             while run < min(longest, len(slots)) and slots[run] == slots[run - 1] + step_s:
                 run += 1
             chain, slots = slots[:run], slots[run:]
-            reason: Why = why or ("port" if metered.line in self.lines_down else metered.slots.why)
+            reason: Why = why or metered.slots.why
             seq = self._log.add(Gap(metered.id, slot_instant(chain[0]), slot_instant(chain[-1]), reason))
             for slot_s in chain:
                 metered.slots.gapped(slot_s, seq)
@@ -230,6 +230,9 @@ class Recorder:
                 self._event("line", state.line, "line_back", {}, at_ms=since_ms, to_ms=state.wall_ms)
         else:
             self.lines_down[state.line] = state.wall_ms
+            for metered in self.meters.values():
+                if metered.line == state.line:
+                    metered.slots.why = "port"
             self._event("line", state.line, "line_gone", {"detail": state.detail}, at_ms=state.wall_ms)
 
     def _event(

@@ -1,4 +1,4 @@
-"""Plays a configured park in virtual time: simulator on ptys, agent, real broker, a subscriber that keeps everything."""
+"""Plays a configured park in virtual time: simulator on ptys, agent, real broker, a subscriber keeping all."""
 
 from __future__ import annotations
 
