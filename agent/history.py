@@ -1,19 +1,34 @@
-"""A store read as what it means: configuration in force, values at slots, derived records. Reads only."""
+"""A store read as what it means: the configuration in force, records of all epochs, values at slots. Reads only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.store import Epoch, Reader
+from contract.energy import SlotValue
 from contract.plan import Plan
-from contract.records import Body, Config, Head, Reading, decode, parse_slot
+from contract.records import Body, Config, Event, Head, Interval, Reading, decode, parse_slot
+from contract.sheet import Split, break_slot
 from contract.tariff import period_finder
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a sheet is made from: (meter, slot) → value, energies by period, and where registers broke off."""
+
+    values: dict[tuple[str, int], SlotValue]
+    split: Split
+    breaks: dict[str, dict[int, str]]
+
+
 class History:
-    """The newest epoch of a store. Raises LookupError when it holds no configuration yet."""
+    """A store under its newest configuration, which says of all times what stood where.
+
+    Raises LookupError when it holds no configuration yet. An older epoch ends where the next one begins: together they
+    are one history.
+    """
 
     def __init__(self, reader: Reader) -> None:
         if not reader.epochs:
@@ -23,27 +38,71 @@ class History:
         self.config = self._newest_config()
         self.plan = Plan.from_config(self.config, period_finder(self.config))
 
-    def bodies(self, since_s: int = 0) -> Iterator[tuple[Head, Body]]:
-        """Records committed from an instant (UTC seconds) on, in order."""
-        for _, record, _ in self.reader.records(self.epoch, self.reader.first_since(self.epoch, since_s * 1000)):
-            if record is not None:
-                yield decode(record)
+    def records(self, since_s: int, kinds: Collection[str] = ()) -> Iterator[tuple[bytes, Head, Body]]:
+        """Records of the kinds (all if none are named) committed from an instant (UTC seconds) on, oldest first."""
+        for epoch in self.reader.epochs:
+            for _, record, _ in self.reader.records(epoch, self.reader.first_since(epoch, since_s * 1000)):
+                if record is not None and _is_of(kinds, record):
+                    yield record, *decode(record)
 
-    def readings(self, from_s: int, to_s: int) -> dict[str, dict[int, Reading]]:
-        """Latest revision of every meter's reading at slots in [from_s, to_s]: meter → slot → reading."""
-        found: dict[str, dict[int, Reading]] = {}
-        for _, body in self.bodies(from_s):
-            if isinstance(body, Reading) and body.slot is not None and from_s <= parse_slot(body.slot) <= to_s:
-                found.setdefault(body.meter, {})[parse_slot(body.slot)] = body
+    def newest_first(self, since_s: int, kinds: Collection[str] = ()) -> Iterator[tuple[Head, Body]]:
+        """The same the other way round, without the bytes."""
+        for epoch in reversed(self.reader.epochs):
+            for _, record, _ in self.reader.backwards(epoch, self.reader.first_since(epoch, since_s * 1000)):
+                if record is not None and _is_of(kinds, record):
+                    yield decode(record)
+
+    def known(self, slots: Collection[int], edges: list[int]) -> Known:
+        """Latest values of all meters at some slots; energies and breaks between the first and the last of `edges`.
+
+        A sweep may be over shortly before its slot, and a revision comes when its meter is back: so all records are
+        looked at from an interval before the first slot to the end of the log.
+        """
+        found = Known({}, Split(edges), {})
+        kinds = ("reading", "interval", "event") if edges else ("reading",)
+        for head, body in self.newest_first(min(slots) - self.plan.interval_s, kinds):
+            if isinstance(body, Reading) and body.slot is not None:
+                key = body.meter, parse_slot(body.slot)
+                if key[1] in slots and key not in found.values:
+                    found.values[key] = SlotValue(body.registers, body.quality, head.seq)
+            elif isinstance(body, Interval):
+                found.split.add(body)
+            elif isinstance(body, Event) and (slot_s := break_slot(self.plan, body)) is not None:
+                found.breaks.setdefault(body.id, {})[slot_s] = body.code
         return found
 
+    def first_slot(self) -> int | None:
+        """The slot of the oldest reading that still stands in the store; None if there is none."""
+        for _, _, body in self.records(0, ("reading",)):
+            if isinstance(body, Reading) and body.slot is not None:
+                return parse_slot(body.slot)
+        return None
+
     def _newest_config(self) -> dict[str, Any]:
-        newest: Config | None = None
-        for _, record, _ in self.reader.records(self.epoch):
-            if record is not None and b'"kind":"config"' in record:
-                body = decode(record)[1]
+        """Of the newest epoch that has one. The newest record names it, unless it stands in the same commit."""
+        for epoch in reversed(self.reader.epochs):
+            for seq, record, _ in self.reader.backwards(epoch):
+                if record is None:
+                    continue
+                head, body = decode(record)
                 if isinstance(body, Config):
-                    newest = body
-        if newest is None:
-            raise LookupError("the store holds no configuration yet")
-        return asdict(newest)
+                    return asdict(body)
+                if head.config:
+                    return self._config_at(epoch, bytes.fromhex(head.config))
+                if seq == 0:
+                    break
+        raise LookupError("the store holds no configuration yet")
+
+    def _config_at(self, epoch: Epoch, leaf: bytes) -> dict[str, Any]:
+        seq = self.reader.index_of(epoch, leaf)
+        if seq is not None:
+            _, record, _ = next(self.reader.records(epoch, seq))
+            body = None if record is None else decode(record)[1]
+            if isinstance(body, Config):
+                return asdict(body)
+        raise LookupError(f"the store lacks its configuration {leaf.hex()}")
+
+
+def _is_of(kinds: Collection[str], record: bytes) -> bool:
+    """Whether the record can be of one of the kinds: tells most others apart without reading them."""
+    return not kinds or any(b'"kind":"%s"' % kind.encode() in record for kind in kinds)

@@ -203,6 +203,56 @@ class Reader:
         ).fetchone()
         return 0 if row[0] is None else int(row[0]) - base
 
+    def backwards(self, epoch: Epoch, last_to: int = 0) -> Iterator[tuple[int, bytes | None, bytes]]:
+        """The same, newest first, down to the index `last_to`."""
+        base, end = _range(epoch)
+        rows = self._db.execute(
+            "SELECT id, count, hashes, body FROM batch WHERE id + count > ? AND id >= ? AND id < ? ORDER BY id DESC",
+            (base + last_to, base, end),
+        )
+        for row in rows:
+            yield from (item for item in reversed(list(_unpack(base, *row))) if item[0] >= last_to)
+
+    def index_of(self, epoch: Epoch, leaf: bytes) -> int | None:
+        """Where the newest record with a leaf hash stands; reads hashes only."""
+        base, end = _range(epoch)
+        rows = self._db.execute(
+            "SELECT id, hashes FROM batch WHERE id >= ? AND id < ? AND instr(hashes, ?) ORDER BY id DESC",
+            (base, end, leaf),
+        )
+        for id_, hashes in rows:
+            leaves = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
+            if leaf in leaves:
+                return int(id_) - base + leaves.index(leaf)
+        return None
+
+    def size(self, epoch: Epoch) -> int:
+        """Records committed in the epoch."""
+        base, end = _range(epoch)
+        row = self._db.execute("SELECT max(id + count) FROM batch WHERE id >= ? AND id < ?", (base, end)).fetchone()
+        return 0 if row[0] is None else int(row[0]) - base
+
+    def growth(self, since_ms: int) -> tuple[int, int, int] | None:
+        """Bytes that dated commits since an instant wrote, and when (ms) the first and the last were; None of none."""
+        row = self._db.execute(
+            "SELECT sum(length(hashes) + ifnull(length(body), 0)), min(at_ms), max(at_ms) FROM batch WHERE at_ms >= ?",
+            (max(1, since_ms),),
+        ).fetchone()
+        return None if row[0] is None else (int(row[0]), int(row[1]), int(row[2]))
+
+    def aside(self, epoch: Epoch) -> int:
+        """How many records the broker refused so far."""
+        base, end = _range(epoch)
+        row = self._db.execute("SELECT count(*) FROM set_aside WHERE id >= ? AND id < ?", (base, end)).fetchone()
+        return int(row[0])
+
+    def newest_checkpoint(self, epoch: Epoch) -> str | None:
+        """The last checkpoint kept; that of the newest commit is kept with the commit after it."""
+        base, end = _range(epoch)
+        sql = "SELECT note FROM checkpoint WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"
+        row = self._db.execute(sql, (base, end)).fetchone()
+        return None if row is None else str(row[0])
+
     def checkpoints(self, epoch: Epoch) -> list[str]:
         return [note for _, note in self._notes("checkpoint", epoch)]
 
@@ -219,17 +269,27 @@ class Reader:
         return list(self._db.execute(sql, (base, base + (1 << EPOCH_SHIFT))))
 
 
+def _range(epoch: Epoch) -> tuple[int, int]:
+    """The ids in `batch` and `checkpoint` that belong to the epoch, half-open."""
+    return epoch.number << EPOCH_SHIFT, (epoch.number + 1) << EPOCH_SHIFT
+
+
 def _read(db: sqlite3.Connection, number: int, first: int) -> Iterator[tuple[int, bytes | None, bytes]]:
     base, end = number << EPOCH_SHIFT, (number + 1) << EPOCH_SHIFT
     # the batch that holds `first` is the last one that begins at or before it
     start = db.execute("SELECT max(id) FROM batch WHERE id >= ? AND id <= ?", (base, base + first)).fetchone()[0]
     rows = db.execute("SELECT id, count, hashes, body FROM batch WHERE id >= ? AND id < ? ORDER BY id", (start, end))
-    for id_, count, hashes, body in rows:
-        records: list[bytes | None] = [None] * count if body is None else list(zlib.decompress(body).split(b"\n"))
-        for index, record in enumerate(records):
-            seq = id_ - base + index
-            if seq >= first:
-                yield seq, record, hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]
+    for row in rows:
+        yield from (item for item in _unpack(base, *row) if item[0] >= first)
+
+
+def _unpack(
+    base: int, id_: int, count: int, hashes: bytes, body: bytes | None
+) -> Iterator[tuple[int, bytes | None, bytes]]:
+    """The records of one row of `batch`: (index, bytes or None where pruned, leaf hash)."""
+    records: list[bytes | None] = [None] * count if body is None else list(zlib.decompress(body).split(b"\n"))
+    for index, record in enumerate(records):
+        yield id_ - base + index, record, hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]
 
 
 def _lock(directory: Path) -> int:

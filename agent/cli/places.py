@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from agent.cli import Failure
-from agent.cli.words import t
+from agent.cli.words import language, t
 from agent.store import Reader, StoreError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,24 +33,50 @@ def effective(path: Path) -> dict[str, Any]:
 
     loaded = load(path)
     if loaded.faults or loaded.config is None:
-        raise Failure("\n".join(map(str, loaded.faults)), 78)
+        raise Failure(loaded.fault_texts(language()), 78)
     return loaded.config
 
 
 def data_directory(config: Path | None, data: Path | None) -> Path:
-    if data is not None:
-        return data
-    if config is None:
-        raise click.UsageError(t("需要 --config 或 --data", "--config or --data is needed"))
-    return Path(effective(config)["private"]["data"])
+    return _place(config, data)[0]
 
 
-def open_reader(config: Path | None, data: Path | None) -> Reader:
-    """The store, for reading. Exit 74 where there is none."""
+@dataclass(frozen=True, slots=True)
+class OpenStore:
+    """A store open for reading; `private` is what only the gateway's file says, None where --config was not given."""
+
+    reader: Reader
+    directory: Path
+    private: dict[str, Any] | None
+
+
+@contextlib.contextmanager
+def opened_store(config: Path | None, data: Path | None) -> Iterator[OpenStore]:
+    """The store that a verb is about. Exit 74 where there is none or it cannot be read."""
+    directory, private = _place(config, data)
     try:
-        return Reader(data_directory(config, data))
+        reader = Reader(directory)
     except StoreError as error:
         raise Failure(str(error), 74) from error
+    try:
+        yield OpenStore(reader, directory if directory.is_dir() else directory.parent, private)
+    except (sqlite3.Error, zlib.error) as error:
+        raise Failure(f"{directory}: {error}", 74) from error
+    except LookupError as error:
+        if isinstance(error, (KeyError, IndexError)):
+            raise
+        raise Failure(f"{directory}: {error}", 1) from error  # nothing in it to tell of yet
+    finally:
+        reader.close()
+
+
+def _place(config: Path | None, data: Path | None) -> tuple[Path, dict[str, Any] | None]:
+    if config is None:
+        if data is None:
+            raise click.UsageError(t("需要 --config 或 --data", "--config or --data is needed"))
+        return data, None
+    private = effective(config)["private"]
+    return data or Path(private["data"]), private
 
 
 class LocalInstant(click.ParamType[datetime]):
@@ -64,7 +94,7 @@ class LocalInstant(click.ParamType[datetime]):
             if midnight:
                 return datetime.fromisoformat(midnight[1]) + timedelta(days=1)
             return datetime.fromisoformat(text.replace("Z", "+00:00"))
-        except ValueError:
+        except (ValueError, OverflowError):
             self.fail(f"{value!r}: 2026-07-25 10:00", param, ctx)
 
 
@@ -75,7 +105,7 @@ def utc_seconds(moment: datetime, offset_s: int) -> int:
     """UTC in seconds; a moment without offset is park-local."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone(timedelta(seconds=offset_s)))
-    return round(moment.astimezone(UTC).timestamp())
+    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
 
 
 def local_text(seconds: int, offset_s: int, form: str = "%Y-%m-%d %H:%M") -> str:
