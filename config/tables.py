@@ -110,7 +110,7 @@ def add_meters_file(data: dict[str, Any], directory: FilePath, findings: Finding
     meters = list(meters or [])
     shown = str(FilePath(findings.file).parent / str(data["meters_file"]))  # as people named the file beside it
     try:
-        _add_rows(_rows(path), meters, _tenants_by_name(data), shown, findings)
+        _add_rows(table_rows(path), meters, _tenants_by_name(data), shown, findings)
     except TableError as error:
         if error.row:
             findings.fault(("meters_file",), error.zh, error.en, place=Place(shown, error.row, error.column))
@@ -214,7 +214,8 @@ def _number_text(number: float) -> str:
     return format(Decimal(format(number, ".15g")), "f")  # 15 digits: what the spreadsheet itself shows
 
 
-def _rows(path: FilePath) -> Iterator[Row]:
+def table_rows(path: FilePath) -> Iterator[Row]:
+    """The filled cells of each filled row of a .csv, or of the first sheet of an .xlsx. Raises TableError."""
     try:
         raw = path.read_bytes()
     except OSError as error:
