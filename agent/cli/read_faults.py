@@ -137,7 +137,7 @@ def _silent(noticed: Noticed, asked: Asked) -> tuple[Text, Text]:
                 "port and adapter work, the meter does not hear: A/B swapped? wrong address? wrong speed?",
             ),
         )
-    happened = (f"{asked.whom} 没有应答{asked.how}", f"no answer from {asked.whom} {asked.how}")
+    happened = (f"{asked.whom} 没有应答{asked.how}", f"no answer from {asked.whom}{asked.how}")
     if asked.port.startswith("tcp://"):
         zh = "检查站号:许多 Modbus TCP 设备只认 1;透明转换器用 socket://"
         en = "check the unit: many Modbus TCP devices know 1 only; a transparent converter is socket://"
@@ -169,7 +169,7 @@ def _garbled(error: Garbled, noticed: Noticed, asked: Asked) -> tuple[Text, Text
         return (
             (
                 f"收到 {noticed.parity} 个奇偶或帧格式错的字节{asked.how}",
-                f"{noticed.parity} bytes with parity or framing errors {asked.how}",
+                f"{noticed.parity} bytes with parity or framing errors{asked.how}",
             ),
             (
                 "波特率或校验不对:试 --framing 8E1、8N1,再试别的 --baud",
@@ -201,7 +201,7 @@ def _garbled(error: Garbled, noticed: Noticed, asked: Asked) -> tuple[Text, Text
         return (
             (
                 f"收到 {noticed.noise} 个字节,凑不成报文{asked.how}",
-                f"{noticed.noise} bytes that form no frame {asked.how}",
+                f"{noticed.noise} bytes that form no frame{asked.how}",
             ),
             ("线上不止一块表在应答:改用表的真实地址", "more than one meter answers: use the meter's own address")
             if asked.wildcard

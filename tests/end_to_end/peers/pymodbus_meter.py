@@ -1,6 +1,7 @@
 """A Modbus device made by pymodbus alone: `pymodbus_meter.py PORT [tcp]` serves unit 12 until its input ends.
 
-Holding registers from 0: u32 123456789, f32 1234.5, i16 -7. Input registers from 72: f32 43473.16. All others: exception 2.
+Holding registers from 0: u32 123456789, f32 1234.5, i16 -7. Input registers from 72: f32 43473.16.
+All others: exception 2.
 """
 
 import asyncio
