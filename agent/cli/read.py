@@ -121,7 +121,8 @@ def _show(reading: Reading, target: Target) -> None:
     item = "DI" if target.edition else t("寄存器", "register")
     head = (t("名称", "name"), item, t("示数", "value"), t("单位", "unit"), t("读取时刻", "read at"))
     rows: list[tuple[Any, ...]] = [
-        (in_words(row.name), _item(row, target), _shown(row), row.unit, _local(row.wall_ms)) for row in reading.rows
+        (in_words(row.name, row.item), _item(row, target), _shown(row), row.unit, _local(row.wall_ms))
+        for row in reading.rows
     ]
     if reading.meter_clock is not None:
         rows.append((t("电表时钟", "meter clock"), None, reading.meter_clock, None, None))
@@ -129,7 +130,7 @@ def _show(reading: Reading, target: Target) -> None:
     for row in reading.rows:
         if row.forms:
             click.echo()
-            click.echo(f"{in_words(row.name)} {_item(row, target)}")
+            click.echo(f"{in_words(row.name, row.item)} {_item(row, target)}")
             table((t("解码", "decoding"), t("值", "value")), list(row.forms.items()))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from agent.cli.words import t
+from drivers.dlt645.identifiers import lookup
 
 NAMES: dict[str, tuple[str, str]] = {
     "import": ("正向有功电能", "active energy import"),
@@ -33,12 +34,16 @@ NAMES: dict[str, tuple[str, str]] = {
 }
 
 
-def in_words(name: str) -> str:
-    """`import_t2` as 正向有功电能 费率2 or `active energy import, tariff 2`; a name without words stays as it is."""
+def in_words(name: str, item: str = "") -> str:
+    """`import_t2` as 正向有功电能 费率2 or `active energy import, tariff 2`.
+
+    item: the DI or register it came from. A name without words of its own is called as its DI is, or stays as it is.
+    """
     match = re.fullmatch(r"(.+?)(?:_(?:([abc])|t(\d+)))?", name)
     words = NAMES.get(match[1]) if match else None
     if match is None or words is None:
-        return name
+        found = lookup(item) if len(item) in (4, 8) else None
+        return t(found.zh, found.en) if found and len(found.items) < 2 else name
     if match[2]:
         return t(f"{match[2].upper()}相{words[0]}", f"{words[1]} {match[2].upper()}")
     if match[3]:

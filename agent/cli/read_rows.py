@@ -167,8 +167,8 @@ def _row(value: RegisterValue, wall_ms: int, forms: Mapping[str, str]) -> Row:
 
 def _settlement(target: Target, meter: Meter, look: Look, forms: bool) -> list[Row]:
     if isinstance(meter, ModbusMeter):
-        registers = [meter.model.settlement[name] for name in look.registers]
-        return [_modbus_row(register, look, forms) for register in registers]
+        registers = meter.model.settlement.values()
+        return [_modbus_row(one, look, forms) for one in registers if one.name in look.registers]
     edition = target.edition
     assert edition is not None
     return [row for answer in look.answers for row in _energies(edition, answer, look, forms)]

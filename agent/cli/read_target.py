@@ -5,7 +5,6 @@ Both become the same piece of an effective configuration, so that the agent's ow
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -16,16 +15,15 @@ import click
 
 from agent.cli.output import notice
 from agent.cli.places import effective
+from agent.cli.read_arguments import data_identifier, meter_address, modbus_register, split_items
 from agent.cli.read_faults import Asked
 from agent.cli.read_line import PersonsLine
 from agent.cli.words import t
 from agent.meters import METER_PROTOCOLS, build_meter
 from drivers.clock import RealClock
-from drivers.dlt645.frame import WILDCARD
 from drivers.meter import Meter
 from drivers.modbus.meter import ModbusMeter
 from drivers.modbus.model import parse
-from drivers.modbus.registers import ORDERS, WORDS
 from drivers.ports import Port, Settings
 from drivers.ports.choose import latency_s, port_for
 
@@ -186,7 +184,7 @@ def _ad_hoc(options: Options) -> Target:
         hint = "" if modbus else t("(线上只有一块表:AAAAAAAAAAAA)", " (AAAAAAAAAAAA if the meter is alone on the line)")
         raise click.UsageError(t(f"需要 {wanted}", f"{wanted} is needed") + hint)
     items = _items(options, protocol)
-    name = f"unit {options.unit}" if modbus else _address(str(options.address))
+    name = f"unit {options.unit}" if modbus else meter_address(str(options.address))
     model = _model(options, protocol, items)
     usual = model["data"].get("line") or {}
     baud, framing = DEFAULTS[protocol]
@@ -221,7 +219,7 @@ def _model(options: Options, protocol: str, items: tuple[str, ...]) -> dict[str,
     if name not in models:
         if options.model is None and items:
             return {"id": UNKNOWN_MODEL, "data": _makeshift()}
-        fitting = sorted(name for name in models if name != "generic-modbus" and not name.startswith("dlt645"))
+        fitting = sorted(name for name, file in models.items() if file.data["protocol"] == protocol)
         near = get_close_matches(name, fitting, 3) if options.model else fitting
         text = t("需要 --model 或 --register", "--model or --register is needed")
         if options.model:
@@ -252,59 +250,10 @@ def _makeshift() -> dict[str, Any]:
     }
 
 
-def _address(text: str) -> str:
-    """12 digits, or AA in front: whole (`AAAAAAAAAAAA`) or short form. A shorter number is padded on the left."""
-    address = re.sub(r"[\s:-]", "", text).upper()
-    if re.fullmatch(r"\d{1,12}", address):
-        padded = address.zfill(12)
-        if padded != address:
-            notice(t(f"地址补零为 {padded}", f"address padded to {padded}"))
-        return padded
-    if len(address) == len(WILDCARD) and re.fullmatch(r"(AA)+(\d\d)*", address):
-        return address
-    raise click.UsageError(
-        t(f"--address {text}:要 12 位数字或 AAAAAAAAAAAA", f"--address {text}: 12 digits, or AAAAAAAAAAAA")
-    )
-
-
 def _items(options: Options, protocol: str) -> tuple[str, ...]:
-    parts = [part for item in options.items for part in re.split(r"[,;]", item) if part.strip()]
+    items = split_items(options.items)
     if protocol == "modbus":
-        return tuple(_register(part.strip(), options) for part in parts)
+        return tuple(modbus_register(item, options.type, options.order) for item in items)
     if options.type or options.order or options.function:
         raise click.UsageError(t("--type/--order/--function 只用于 Modbus", "--type, --order, --function: Modbus only"))
-    return tuple(_di(part, 4 if protocol == "dlt645-1997" else 8) for part in parts)
-
-
-def _di(text: str, digits: int) -> str:
-    di = re.sub(r"^0x|[\s._-]|[hH]$", "", text.strip()).upper()
-    if not re.fullmatch(rf"[0-9A-F]{{{digits}}}", di):
-        example = "9010" if digits == 4 else "00010000"
-        raise click.UsageError(
-            t(
-                f"--di {text}:要 {digits} 位十六进制,如 {example}",
-                f"--di {text}: {digits} hex digits, such as {example}",
-            )
-        )
-    return di
-
-
-def _register(text: str, options: Options) -> str:
-    """As the Modbus driver takes it: `0x0048`, or `0x0048:f32:little` where a type is known."""
-    address, _, rest = text.partition(":")
-    kind, _, order = rest.partition(":")
-    kind, order = kind or options.type or "", order or options.order or ""
-    if (
-        not re.fullmatch(r"0[xX][0-9a-fA-F]{1,4}|\d{1,5}", address)
-        or int(address, 0 if "x" in address.lower() else 10) > 0xFFFF
-    ):
-        raise click.UsageError(
-            t(f"--register {text}:要 0x0048 或 72(从 0 起算)", f"--register {text}: 0x0048 or 72, counted from 0")
-        )
-    if kind and kind not in WORDS:
-        raise click.UsageError(f"--type {kind}: {', '.join(WORDS)}")
-    if order and order not in ORDERS:
-        raise click.UsageError(f"--order {order}: {', '.join(ORDERS)}")
-    if order and not kind:
-        raise click.UsageError(t("--order 须与 --type 同用", "--order goes with --type"))
-    return ":".join(part for part in (address, kind, order) if part)
+    return tuple(data_identifier(item, protocol) for item in items)
