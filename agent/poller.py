@@ -10,13 +10,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from drivers.line import Line
-
+from agent.asking import ask
 from agent.reading import Finding, LineState, Missed, Observation, SweepDone
-from agent.validation import Limits, confirmed
+from agent.validation import Limits
 from drivers.clock import Clock
-from drivers.errors import DriverError, LineError, PortGone, Silent
-from drivers.meter import Look, Meter
+from drivers.errors import PortGone
+from drivers.line import Line
+from drivers.meter import Meter
 
 logger = logging.getLogger(__name__)
 ATTEMPTS = 3  # of a settlement read that was garbled or not confirmed
@@ -117,28 +117,5 @@ class Poller:
         await self.put(found)
 
     async def _ask(self, polled: Polled, attempts: int) -> Observation | Missed:
-        """One settlement read: a look, and a second one unless the first confirms itself."""
         self.alive_ms = self.clock.boot_ms()
-        trouble: DriverError | None = None
-        for attempt in range(1, attempts + 1):
-            try:
-                first = await polled.meter.look()
-                second = None if "tariff_sum" in first.checks else await polled.meter.look(second=True)
-            except PortGone:
-                raise
-            except DriverError as error:
-                trouble = error
-                if isinstance(error, Silent) or not error.retry:
-                    break
-                continue
-            seen = self._observation(polled.meter.id, first, second, attempt)
-            if confirmed(seen, polled.limits):
-                return seen
-            trouble = LineError(f"two looks do not agree: {first.registers} then {second and second.registers}")
-        assert trouble is not None
-        return Missed(polled.meter.id, self.clock.wall_ms(), trouble.why, str(trouble))  # type: ignore[arg-type]
-
-    def _observation(self, meter: str, first: Look, second: Look | None, attempt: int) -> Observation:
-        state, error_ms = self.clock.sync()
-        answer = first.answers[0]
-        return Observation(meter, answer.wall_ms, answer.boot_ms, state, error_ms, first, second, attempt)
+        return await ask(polled.meter, polled.limits, self.clock, attempts)

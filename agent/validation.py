@@ -118,13 +118,17 @@ def confirmed(seen: Observation, limits: Limits) -> bool:
     """Whether the tariff sum agreed or a second look gave the same, or what the load explains."""
     if seen.second is None:
         return "tariff_sum" in seen.first.checks
-    span = abs(_middle_ms(seen.second) - _middle_ms(seen.first))
-    shared = seen.registers.keys() & seen.second.registers.keys()
-    totals = {name for name in seen.registers if name in ("import", "export")}
+    return grows_to(seen.first, seen.second, limits)
+
+
+def grows_to(first: Look, second: Look, limits: Limits) -> bool:
+    """Whether both tell of the totals, and what both tell of stands still or grew as far as the load explains."""
+    span = abs(_middle_ms(second) - _middle_ms(first))
+    shared = first.registers.keys() & second.registers.keys()
+    totals = {name for name in first.registers if name in ("import", "export")}
     return totals <= shared and all(
-        0 <= seen.second.registers[name] - value <= limits.growth(span, resolution(value))
-        for name, value in seen.registers.items()
-        if name in shared
+        0 <= second.registers[name] - first.registers[name] <= limits.growth(span, resolution(first.registers[name]))
+        for name in shared
     )
 
 

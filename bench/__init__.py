@@ -1,0 +1,1 @@
+"""Campaigns and measurements: one command a figure. Nothing here is installed with the agent."""
