@@ -184,8 +184,11 @@ def _silently(coroutine: Coroutine[Any, Any, object]) -> None:
 
 # running it on all cores
 
+Shapes = Mapping[str, MakeCase]
+Task = tuple[str, str, int, str, Shapes]  # noise, shape, count, seed
 
-def _work(task: tuple[str, str, int, str, Mapping[str, MakeCase]]) -> tuple[str, str, Counter[str]]:
+
+def _work(task: Task) -> tuple[str, str, Counter[str]]:
     model, shape, count, seed, shapes = task
     noise = next(noise for noise in MODELS if noise.name == model)
     return model, shape, judge(shapes[shape], noise, count, seed)
@@ -207,7 +210,7 @@ def _tasks(
 COLUMNS = ("corrupted", "recognised", "agreed", "implausible", "accepted", "wrong_tariff", "wrong")
 
 
-def campaign(title: str, shapes: Mapping[str, MakeCase]) -> int:
+def campaign(title: str, shapes: Shapes) -> int:
     """Parses --count, --seed, --processes; prints a table; returns the number of wrong billing values (line noise)."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--count", type=int, default=100_000, help="corrupted answers over all line noise models")
