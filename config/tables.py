@@ -239,7 +239,7 @@ def table_rows(path: FilePath) -> Iterator[Row]:
 
 def _csv_rows(raw: bytes) -> Iterator[tuple[int, Sequence[Any]]]:
     text = _decoded(raw)
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in text.splitlines() if any(c in line for c in "\t;,")), "")  # not a title above
     separator = max("\t;,", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     number = 0

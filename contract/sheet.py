@@ -291,4 +291,13 @@ def _with_energy(row: Row, edges: list[int], split: Split, breaks: Breaks) -> Ro
                 periods[period] = periods.get(period, Decimal(0)) + kwh
         kwh = difference * row.multiplier
     grades = [start.quality, end.quality, *(split.grades[key] for key in keys if key in split.grades)]
+    periods = {period: _as_written(part, kwh) for period, part in periods.items()}
     return replace(row, kwh=kwh, periods=periods, quality=max(grades, key=GRADES.index))
+
+
+def _as_written(part: Decimal, whole: Decimal) -> Decimal:
+    """Without the zeros that a product with a share leaves behind the whole's last digit; its value is the same."""
+    with localcontext(EXACT):
+        shorter = part.normalize()
+        finer = int(shorter.as_tuple().exponent) < int(whole.as_tuple().exponent)
+        return shorter if finer else shorter.quantize(whole)

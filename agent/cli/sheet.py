@@ -126,7 +126,8 @@ def _warn(history: History, rows: list[Row], bounds: list[int]) -> None:
     offset_s = history.plan.utc_offset_s
     if first is None:
         raise Failure(t("存储里还没有示数", "the store holds no reading yet"), 1)
-    if bounds[0] < first and all((row.start or row.end).quality == "missing" for row in rows):
+    begun = [bound for row in rows if (bound := row.start or row.end).at_s == bounds[0]]
+    if bounds[0] < first and all(bound.quality == "missing" for bound in begun):
         begins = local_text(first, offset_s)
         raise Failure(
             t(f"最早的示数是 {begins},此前没有", f"the first reading is of {begins}; there is none before"), 1
