@@ -14,7 +14,6 @@ from typing import Any
 import click
 
 from agent.cli.output import notice
-from agent.cli.places import effective
 from agent.cli.read_arguments import data_identifier, meter_address, modbus_register, split_items
 from agent.cli.read_faults import Asked
 from agent.cli.read_line import PersonsLine
@@ -159,6 +158,8 @@ def _configured(options: Options) -> Target:
     if options.meter is None:
         raise click.UsageError(t("需要 --meter:读哪块表", "--meter is needed: which one to read"))
     assert options.config is not None
+    from agent.cli.places import effective  # the store along with it: not for a meter described by options
+
     config = effective(options.config)
     found = next((meter for meter in config["meters"] if meter["id"] == options.meter), None)
     if found is None:
