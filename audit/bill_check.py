@@ -6,16 +6,13 @@ It does not say whether prices are the published ones, nor which lines may be pa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from audit.amounts import parse_decimal, rounded, shown
+from audit.amounts import rounded, shown
 from audit.papers import PaperError, Row
-
-TOTALS = ("合计", "总计", "total")
-SUBTOTALS = ("小计", "subtotal")
+from audit.written import parse_written
 
 LINE_MISMATCH, SUBTOTAL_MISMATCH, TOTAL_MISMATCH = "LINE_MISMATCH", "SUBTOTAL_MISMATCH", "TOTAL_MISMATCH"
 TOTAL_MISSING = "TOTAL_MISSING"
@@ -56,16 +53,15 @@ def check_bill(rows: Sequence[Row]) -> BillCheck:
     whole = part = Fraction()
     lines = checked = 0
     for row in rows:
-        label = row.cells.get("name", row.cells.get("category", "")).lower()
         yuan = _number(row, "yuan", faults)
         if yuan is None:
             if "yuan" not in row.cells:
                 faults.append(f"{row.number}: 金额: missing")
-        elif label in TOTALS:
+        elif row.kind == "total":
             total = yuan
             if yuan != whole:
                 findings.append(Finding(row.number, TOTAL_MISMATCH, shown(yuan), shown(whole)))
-        elif label in SUBTOTALS:
+        elif row.kind == "subtotal":
             if yuan != part:
                 findings.append(Finding(row.number, SUBTOTAL_MISMATCH, shown(yuan), shown(part)))
             part = Fraction()
@@ -84,15 +80,9 @@ def check_bill(rows: Sequence[Row]) -> BillCheck:
 
 
 def _number(row: Row, field: str, faults: list[str]) -> Fraction | None:
-    """A cell as people write amounts: `1,234.50`, `¥ 12`, `－3`. None if empty or no number (a fault says so)."""
-    text = row.cells.get(field)
-    if text is None:
-        return None
-    plain = re.sub(r"[¥￥\s]|元$", "", text).replace("－", "-").replace("−", "-")
-    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", plain):
-        plain = plain.replace(",", "")
+    """A cell as people write amounts. None if empty or no number (a fault says so)."""
     try:
-        return parse_decimal(plain)
-    except ValueError:
-        faults.append(f"{row.number}: {field}: {text!r} is no number")
+        return parse_written(row.cells.get(field, ""))
+    except ValueError as error:
+        faults.append(f"{row.number}: {field}: {error}")
         return None

@@ -19,8 +19,9 @@ from audit.case_file import Case, read_cases
 from audit.case_values import CaseError
 from audit.cases import read_inputs
 from audit.markup import REASONS
-from audit.papers import PaperError, read_bill, write_templates
+from audit.papers import PaperError, read_bill
 from audit.settle import loss_shares, settle
+from audit.templates import write_templates
 
 _COLOURS = {
     "green": (("绿", "green"), "green"),
@@ -85,7 +86,7 @@ def template(directory: pathlib.Path) -> None:
 def check_bill_file(file: pathlib.Path, as_json: bool) -> None:
     """核对电费账单：每行=数量×单价，各行之和=合计 / line = quantity × price, Σ lines = total; exit 3 if not."""
     try:
-        check = check_bill(read_bill(file))
+        check = check_bill(read_bill(file).rows)
     except PaperError as error:
         raise Failure(_named(file, str(error).splitlines()), 78) from error
     except OSError as error:

@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from agent.cli import cli
-from audit.papers import BILL_COLUMNS, BILL_NAME, CHARGE_COLUMNS, CHARGES_NAME, PaperError, read_rows
+from audit.paper_columns import BILL_COLUMNS
+from audit.papers import PaperError, read_bill, read_charges
+from audit.templates import BILL_NAME, CHARGES_NAME, SCHEMA_NAMES
 
 # The energy lines of the worked example (settlement.md §5.1); 100 kVA·month of it made up
 LINES = [
@@ -86,16 +88,17 @@ def test_cells_that_are_no_numbers_are_all_named(tmp_path: pathlib.Path) -> None
 
 def test_the_templates_are_empty_and_can_be_filled_and_read(tmp_path: pathlib.Path) -> None:
     code, out, _ = audit("template", str(tmp_path / "papers"))
-    assert (code, out.splitlines()) == (0, [str(tmp_path / "papers" / name) for name in (BILL_NAME, CHARGES_NAME)])
+    names = (BILL_NAME, CHARGES_NAME, *SCHEMA_NAMES)
+    assert (code, out.splitlines()) == (0, [str(tmp_path / "papers" / name) for name in names])
     bill, charges = tmp_path / "papers" / BILL_NAME, tmp_path / "papers" / CHARGES_NAME
-    assert read_rows(charges, CHARGE_COLUMNS) == []
-    assert read_rows(bill, BILL_COLUMNS) == []
+    assert read_charges(charges).rows == ()
+    assert read_bill(bill).rows == ()
     book = openpyxl.load_workbook(bill)
-    names = list(BILL_COLUMNS)
+    fields = list(BILL_COLUMNS)
     for row, (name, quantity, rate, yuan) in enumerate([*LINES, ("合计", "", "", "54245.66")], 2):
         for field, value in (("name", name), ("quantity", quantity), ("rate", rate), ("yuan", yuan)):
             cell: Any = value if field == "name" or not value else float(value)
-            book.worksheets[0].cell(row, names.index(field) + 1, cell or None)
+            book.worksheets[0].cell(row, fields.index(field) + 1, cell or None)
     book.save(bill)
     code, result = check(bill)
     assert (code, result["checked"], result["total_yuan"]) == (0, 5, "54245.66")
@@ -132,4 +135,4 @@ def test_a_file_that_is_no_bill_is_78(tmp_path: pathlib.Path, name: str, content
 def test_a_column_that_is_there_twice_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "b.csv").write_text("项目,金额,金额\na,1,2\n", encoding="utf-8")
     with pytest.raises(PaperError, match="1: there twice: yuan"):
-        read_rows(tmp_path / "b.csv", BILL_COLUMNS)
+        read_bill(tmp_path / "b.csv")
