@@ -48,7 +48,9 @@ class Command:
 
     def expects(self) -> re.Pattern[str]:
         """What its output must contain."""
-        lines = (r"(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*") + r"\s*\n" for line in self.output)
+        lines = (
+            r"(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*") + r"\s*\n" for line in self.output
+        )
         return re.compile("^" + "".join(lines), re.MULTILINE)
 
 
