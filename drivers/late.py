@@ -55,9 +55,16 @@ class OwedAnswers:
         """`reader` has seen all bytes since the question, and goes on with what `hear` gives it."""
         self._owed.append(_Owed(exchange, reader, until))
 
-    def hear(self, data: bytes, damaged: bool, now: float) -> int:
-        """Takes what arrived; returns how many late answers it completed, which are then no more owed."""
-        self._expire(now)
+    def forget(self, now: float) -> None:
+        """Drops what is not expected any more. Only when every byte that has arrived so far was given to `hear`."""
+        self._owed = [owed for owed in self._owed if owed.until > now]
+
+    def hear(self, data: bytes, damaged: bool) -> int:
+        """Takes what arrived; returns how many late answers it completed, which are then no more owed.
+
+        Bytes may have waited while nobody read them: an answer settles the oldest equal question, its time over or
+        not. Otherwise it would settle a later one, whose own answer is still to come.
+        """
         kept: list[_Owed] = []
         answered: list[bytes] = []
         for owed in self._owed:
@@ -75,13 +82,9 @@ class OwedAnswers:
 
     def until(self, exchange: Exchange, now: float) -> float:
         """When `exchange` may be asked at the earliest: `now` unless an answer that could fool it is still owed."""
-        self._expire(now)
-        return max((owed.until for owed in self._owed if mistakable(owed.exchange, exchange)), default=now)
+        due = (owed.until for owed in self._owed if owed.until > now and mistakable(owed.exchange, exchange))
+        return max(due, default=now)
 
     def is_repeated(self, exchange: Exchange, now: float) -> bool:
         """Whether an answer to the very same request is still owed, and may come as the answer to this one."""
-        self._expire(now)
-        return any(owed.exchange.request == exchange.request for owed in self._owed)
-
-    def _expire(self, now: float) -> None:
-        self._owed = [owed for owed in self._owed if owed.until > now]
+        return any(owed.exchange.request == exchange.request and owed.until > now for owed in self._owed)

@@ -174,6 +174,7 @@ class Line:
                 raise Garbled(f"line {self.id} never falls silent: another master, or a device that talks without end")
             chunk = await self._read(quiet_at)
             if chunk is None:
+                self._owed.forget(loop.time())
                 return
             self.statistics.stale += len(chunk.data) + chunk.damaged
 
@@ -262,7 +263,7 @@ class Line:
         if chunk is None:
             return None
         self._last_byte_at = loop.time()
-        self.statistics.late += self._owed.hear(chunk.data, chunk.damaged, loop.time())
+        self.statistics.late += self._owed.hear(chunk.data, chunk.damaged)
         if self.trace is not None:
             now_ms = self._clock.boot_ms()
             if chunk.data:
