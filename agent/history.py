@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from agent.store import Epoch, Reader
 from contract.energy import SlotValue
 from contract.plan import Plan
-from contract.records import Body, Config, Event, Head, Interval, Reading, decode, parse_slot
+from contract.records import Body, Config, Event, Head, Reading, decode, parse_slot, slot_instant
 from contract.sheet import Split, break_slot
 from contract.tariff import period_finder
 
@@ -45,12 +46,12 @@ class History:
                 if record is not None and _is_of(kinds, record):
                     yield record, *decode(record)
 
-    def newest_first(self, since_s: int, kinds: Collection[str] = ()) -> Iterator[tuple[Head, Body]]:
-        """The same the other way round, without the bytes."""
+    def newest_first(self, since_s: int, kinds: Collection[str] = ()) -> Iterator[bytes]:
+        """The bytes of such records, and maybe of others, newest first; who needs them all decodes them."""
         for epoch in reversed(self.reader.epochs):
             for _, record, _ in self.reader.backwards(epoch, self.reader.first_since(epoch, since_s * 1000)):
                 if record is not None and _is_of(kinds, record):
-                    yield decode(record)
+                    yield record
 
     def known(self, slots: Collection[int], edges: list[int]) -> Known:
         """Latest values of all meters at some slots; energies and breaks between the first and the last of `edges`.
@@ -60,15 +61,19 @@ class History:
         """
         found = Known({}, Split(edges), {})
         kinds = ("reading", "interval", "event") if edges else ("reading",)
-        for head, body in self.newest_first(min(slots) - self.plan.interval_s, kinds):
-            if isinstance(body, Reading) and body.slot is not None:
-                key = body.meter, parse_slot(body.slot)
-                if key[1] in slots and key not in found.values:
-                    found.values[key] = SlotValue(body.registers, body.quality, head.seq)
-            elif isinstance(body, Interval):
-                found.split.add(body)
-            elif isinstance(body, Event) and (slot_s := break_slot(self.plan, body)) is not None:
-                found.breaks.setdefault(body.id, {})[slot_s] = body.code
+        wanted = [b'"slot":"%s"' % slot_instant(slot_s).encode() for slot_s in slots]
+        for record in self.newest_first(min(slots) - self.plan.interval_s, kinds):
+            if _is_of(("interval",), record):
+                found.split.add(json.loads(record))
+            elif _is_of(("event",), record):
+                body = decode(record)[1]
+                if isinstance(body, Event) and (slot_s := break_slot(self.plan, body)) is not None:
+                    found.breaks.setdefault(body.id, {})[slot_s] = body.code
+            elif any(text in record for text in wanted):
+                head, body = decode(record)
+                if isinstance(body, Reading) and body.slot is not None:
+                    value = SlotValue(body.registers, body.quality, head.seq)
+                    found.values.setdefault((body.meter, parse_slot(body.slot)), value)
         return found
 
     def first_slot(self) -> int | None:

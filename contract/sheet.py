@@ -10,6 +10,7 @@ never zero. A row is the meter's whole energy: shares and sub-meters behind it a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
@@ -22,7 +23,6 @@ from contract.records import (
     PERIODS,
     QUALITIES,
     Event,
-    Interval,
     Quality,
     parse_instant,
     parse_slot,
@@ -99,26 +99,30 @@ class Split:
     grades: dict[tuple[str, str, int], Quality] = field(default_factory=dict)
     _revised: set[tuple[int, str, str]] = field(default_factory=set)
 
-    def add(self, body: Interval) -> None:
-        start_s = parse_slot(body.start)
-        edge = next((low for low, high in pairwise(self.edges) if low <= start_s < high), None)
-        if edge is None or self._superseded(start_s, body):
+    def add(self, interval: Mapping[str, Any]) -> None:
+        """Takes an interval as its JSON says it: a month of a park has more of them than are worth building up."""
+        start_s = parse_slot(interval["start"])
+        edge = bisect_right(self.edges, start_s) - 1
+        if not 0 <= edge < len(self.edges) - 1 or self._superseded(start_s, interval):
             return
+        period: str = interval["period"]
         with localcontext(EXACT):
-            for segment in body.segments:
-                if segment.share <= 0:
+            for segment in interval["segments"]:
+                share = Decimal(segment["share"])
+                if share <= 0:
                     continue  # a sub-meter taken off: its own energy stands in another interval
-                key = (segment.point, segment.meter, edge)
+                key = (segment["point"], segment["meter"], self.edges[edge])
                 sums = self.kwh.setdefault(key, {})
-                sums[body.period] = sums.get(body.period, Decimal(0)) + segment.kwh
-                self.grades[key] = max(self.grades.get(key, segment.quality), segment.quality, key=QUALITIES.index)
-                if segment.rollover is not None:
-                    self.moduli[key] = self.moduli.get(key, Decimal(0)) + segment.rollover * segment.share
+                sums[period] = sums.get(period, Decimal(0)) + Decimal(segment["kwh"])
+                grade: Quality = segment["quality"]
+                self.grades[key] = max(self.grades.get(key, grade), grade, key=QUALITIES.index)
+                if "rollover" in segment:
+                    self.moduli[key] = self.moduli.get(key, Decimal(0)) + Decimal(segment["rollover"]) * share
 
-    def _superseded(self, start_s: int, body: Interval) -> bool:
-        key = (start_s, body.tenant or "", body.point or "")
+    def _superseded(self, start_s: int, interval: Mapping[str, Any]) -> bool:
+        key = (start_s, interval["tenant"] or "", interval["point"] or "")
         newer = key in self._revised
-        if body.revision:
+        if interval["revision"]:
             self._revised.add(key)
         else:
             self._revised.discard(key)

@@ -91,11 +91,12 @@ class LocalInstant(click.ParamType[datetime]):
         text = str(value).strip().replace("T", " ")
         midnight = re.fullmatch(r"(\d{4}-\d\d-\d\d) 24:00(:00)?", text)
         try:
-            if midnight:
-                return datetime.fromisoformat(midnight[1]) + timedelta(days=1)
-            return datetime.fromisoformat(text.replace("Z", "+00:00"))
-        except (ValueError, OverflowError):
+            day = datetime.fromisoformat(midnight[1] if midnight else text.replace("Z", "+00:00"))
+        except ValueError:
             self.fail(f"{value!r}: 2026-07-25 10:00", param, ctx)
+        if not 1970 < day.year < 9999:
+            self.fail(f"{value!r}: 1971–9998", param, ctx)
+        return day + timedelta(days=1) if midnight else day
 
 
 LOCAL_INSTANT = LocalInstant()

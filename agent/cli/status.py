@@ -147,7 +147,8 @@ def _look(history: History, now_ms: int) -> tuple[list[MeterState], list[LineSta
     newest = history.reader.growth(1)
     if newest is not None:
         since_s = min(now_ms, newest[2]) // 1000 - LOOK_BACK_S
-    for _, body in history.newest_first(since_s, ("reading", "gap", "event")):
+    for record in history.newest_first(since_s, ("reading", "gap", "event")):
+        body = decode(record)[1]
         if isinstance(body, Reading) and body.slot is not None:
             _see_reading(looked, body, parse_slot(body.slot))
         elif isinstance(body, Gap) and body.meter not in looked.answered:

@@ -8,12 +8,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import ledger_park
 import openpyxl
 import pytest
 from click.testing import CliRunner, Result
 from reading_store import STEP, TEN, Morning, register
 
 from agent.cli import cli
+from contract.ledger import interval
+from contract.records import Head, encode
+from contract.sheet import Split, sheet_between, sheet_edges
 
 SPAN = ("--from", "2026-07-10 10:00", "--to", "2026-07-10 12:00")
 
@@ -181,6 +185,27 @@ def test_a_register_that_fell_is_no_consumption(tmp_path: Path) -> None:
     assert after["kwh"] == "360.00"  # from the slot on at which the register was accepted again
 
 
+def test_a_register_that_passed_through_zero_counts_on(tmp_path: Path) -> None:
+    plan = ledger_park.plan([ledger_park.point("m")], digits=4)
+    values = ledger_park.Values()
+    values.run("m", TEN, STEP, ["9998.50", "1.25", "2.25"])
+    split = Split(sheet_edges(plan, TEN, TEN + 2 * STEP))
+    (subject, holdings), *_ = plan.holdings(TEN).items()
+    for start_s, modulus in ((TEN + STEP, None), (TEN, Decimal(10_000))):
+        body = interval(plan, subject, holdings, start_s, values, lambda _meter, _start, modulus=modulus: modulus)
+        assert body is not None
+        split.add(_json(body))
+    (row,) = sheet_between(plan, [], TEN, TEN + 2 * STEP, values, split, {})
+    assert (row.kwh, row.quality) == (Decimal("3.75"), "measured")
+    assert sum(row.periods.values()) == Decimal("3.75")
+
+
+def _json(body: Any) -> dict[str, Any]:
+    head = Head("interval", "p", "g", "00", 0, "00", 0, None, "none", None, "", "00")
+    found: dict[str, Any] = json.loads(encode(head, body))
+    return found
+
+
 def test_a_difference_below_zero_is_never_energy(tmp_path: Path) -> None:
     morning = Morning(tmp_path, registers=lambda m, slot: register(m, slot) - (900 if slot >= 5 else 0)).write()
     rows = rows_of(run(morning, *SPAN, "--json"))
@@ -310,7 +335,7 @@ def test_faults_of_their_sheet_are_named_by_place_all_at_once(morning: Morning, 
 
 
 def test_a_date_before_the_store_begins_is_said(morning: Morning) -> None:
-    for when in (("--at", "2026-07-01"), ("--from", "2026-07-01", "--to", "2026-07-10 12:00"), ("--at", "0001-01-01")):
+    for when in (("--at", "2026-07-01"), ("--from", "2026-07-01", "--to", "2026-07-10 12:00")):
         result = run(morning, *when)
         assert result.exit_code == 1, when
         assert "the first reading is of 2026-07-10 10:00" in result.stderr
@@ -325,6 +350,8 @@ def test_a_date_before_the_store_begins_is_said(morning: Morning) -> None:
         ("--from", "2026-07-10 12:00", "--to", "2026-07-10 10:00"),
         ("--from", "2026-07-10 10:01", "--to", "2026-07-10 12:00"),
         ("--at", "yesterday"),
+        ("--at", "0001-01-01"),
+        ("--at", "9999-12-31 24:00"),
         (*SPAN, "--csv", "a.csv", "--xlsx", "b.xlsx"),
     ],
 )
