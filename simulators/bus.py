@@ -28,6 +28,7 @@ class Device(Protocol):
 
     id: str
     baud: int
+    framing: str
 
     def hear(self, data: bytes, at_ms: int) -> Reply | None: ...
 
@@ -39,7 +40,7 @@ class Bus:
 
     now_ms: the truth's time, UTC ms, at which registers are sampled. paced: False gives every answer at once.
     end: set by the wire that carries it; takes what the agent is to receive. `speed`: tells at which baud rate the
-    agent sends, None where nobody can know (then every meter understands).
+    agent sends, None where nobody can know (then every meter understands). `framing`: the same for its parity.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Bus:
         self.paced = paced
         self.end: Callable[[bytes], None] = lambda data: None
         self.speed: Callable[[], int | None] = lambda: None
+        self.framing: Callable[[], str | None] = lambda: None
         self._random = Random(f"{seed}:{line}")
         self._burst = bytearray()
         self._spoiled = False
@@ -130,10 +132,9 @@ class Bus:
         if self.faults.find("power_cut", self.line, at_ms):
             return
         noise = self.faults.find("noise", self.line, at_ms)
-        speed = self.speed()
         replies: list[Reply] = []
         for meter in self.meters:
-            if speed is not None and meter.baud != speed:
+            if self.speed() not in (None, meter.baud) or self.framing() not in (None, meter.framing):
                 continue
             heard = flip(data, noise.amount, self._random) if noise else data
             reply = meter.hear(heard, at_ms)
