@@ -223,7 +223,8 @@ def _differences_document(found: list[Difference] | None) -> list[dict[str, Any]
 def _show(cells: list[dict[str, Any]]) -> None:
     """Columns in which any row has something; registers and energies in the field's order."""
     texts = [("room", "房号", "room"), ("tenant", "租户", "tenant"), ("meter", "表号", "meter"), ("from", "起", "from")]
-    columns = [*texts, ("to", "时间", "at"), *FIGURES]
+    span = any(row["from"] is not None for row in cells)
+    columns = [*texts, ("to", "止", "to") if span else ("to", "时间", "at"), *FIGURES]
     shown = [column for column in columns if any(row.get(column[0]) is not None for row in cells)]
     head = [*(t(zh, en) for _, zh, en in shown), "quality"]
     marked = any(row.get("difference") for row in cells)

@@ -200,6 +200,21 @@ def test_a_register_that_passed_through_zero_counts_on(tmp_path: Path) -> None:
     assert sum(row.periods.values()) == Decimal("3.75")
 
 
+def test_a_sub_meter_leaves_its_parents_row_the_whole_register(tmp_path: Path) -> None:
+    places = [ledger_park.point("a"), ledger_park.point("b", parent="a")]
+    plan = ledger_park.plan(places, [ledger_park.tenancy("a", "acme"), ledger_park.tenancy("b", "bolt")])
+    values = ledger_park.Values()
+    values.run("a", TEN, STEP, ["100.00", "107.00"])
+    values.run("b", TEN, STEP, ["50.00", "52.00"])
+    split = Split(sheet_edges(plan, TEN, TEN + STEP))
+    for subject, holdings in plan.holdings(TEN).items():
+        body = interval(plan, subject, holdings, TEN, values)
+        assert body is not None
+        split.add(_json(body))
+    rows = sheet_between(plan, [], TEN, TEN + STEP, values, split, {})
+    assert [(row.meter, row.kwh, sum(row.periods.values())) for row in rows] == [("a", 7, 7), ("b", 2, 2)]
+
+
 def _json(body: Any) -> dict[str, Any]:
     head = Head("interval", "p", "g", "00", 0, "00", 0, None, "none", None, "", "00")
     found: dict[str, Any] = json.loads(encode(head, body))
