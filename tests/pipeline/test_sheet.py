@@ -313,6 +313,14 @@ def test_one_count_is_no_difference_nor_is_what_whole_kilowatt_hours_hide(
     assert run(morning, "--at", "2026-07-10 10:15", "--compare", theirs).exit_code == code
 
 
+def test_whole_kilowatt_hours_that_are_one_off_differ(morning: Morning, tmp_path: Path) -> None:
+    theirs = write_rows(tmp_path / "theirs.csv", ["表号", "示数"], ["m-101", "1001"], ["m-104", "300"])
+    result = run(morning, "--at", "2026-07-10 10:00", "--compare", theirs, "--json")
+    differences = [row["differences"] for row in json.loads(result.stdout)["rows"]]
+    assert differences[0] == [{"name": "total", "ours": "1000.00", "theirs": "1001"}]
+    assert differences[2] == []
+
+
 def test_a_meter_that_stands_once_in_their_sheet_is_compared_as_a_whole(morning: Morning, tmp_path: Path) -> None:
     theirs = write_rows(
         tmp_path / "theirs.csv", ["表号", "上月示数", "本月示数", "电量"], ["m-101", "1000.00", "1008.80", "352.00"]

@@ -92,6 +92,14 @@ def test_an_open_gap_tells_since_when_and_why(tmp_path: Path) -> None:
     assert silent["gap"] == {"from": "2026-07-10T03:30:00Z", "to": "2026-07-10T04:00:00Z", "why": "timeout"}
 
 
+def test_a_gap_filled_from_the_meters_memory_is_closed(tmp_path: Path) -> None:
+    def fill(morning: Morning) -> None:
+        morning.reading("m-104", 8, quality="estimated", revision=1)
+
+    filled = meter(found(Morning(tmp_path, silent_from=7, after={8: fill}).write()), "m-104")
+    assert (filled["slot"], filled["quality"], filled["gap"]) == ("2026-07-10T04:00:00Z", "estimated", None)
+
+
 def test_a_meter_that_never_answered_has_only_a_gap(tmp_path: Path) -> None:
     silent = meter(found(Morning(tmp_path, silent_from=0, filled=False).write()), "m-104")
     assert (silent["slot"], silent["age_s"], silent["registers"]) == (None, None, {})
