@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from agent.books import Books
+from agent.inbox import Inbox
 from agent.keys import load_or_create
 from agent.log import Identity, Log, open_log
+from agent.metered import metered_of
 from agent.meters import METER_PROTOCOLS, build_meter
 from agent.mqtt import Broker
 from agent.outbox import Outbox
+from agent.past import past_of
 from agent.poller import Polled, Poller
-from agent.recorder import Recorder, metered_of
+from agent.recorder import Recorder
 from agent.restore import recent, remember_meters
 from agent.store import Store
 from agent.validation import Limits
@@ -66,13 +69,17 @@ class Agent:
         self.log.add(Config(**{name: self.config[name] for name in CONFIG_KEYS}))
         limits = self._limits()
         first_slot_s = self._slot_after(self.clock.wall_ms() // 1000)
-        metered = [
-            metered_of(meter, limits[meter["id"]], self.plan.interval_s, first_slot_s)
-            for meter in self.config["meters"]
-            if meter["protocol"] in METER_PROTOCOLS
-        ]
+        metered = [metered_of(meter, limits[meter["id"]], self.plan, first_slot_s) for meter in self.config["meters"]]
         books = Books(self.plan, lambda from_s, to_s: recent(data, self.log.epoch, from_s, to_s))
-        self.recorder = Recorder(self.plan, metered, self.log, books, self.clock)
+        self.recorder = Recorder(
+            self.plan,
+            metered,
+            self.log,
+            books,
+            self.clock,
+            inbox=Inbox(data),
+            past=lambda meter, before_s: past_of(data, self.log.epoch, meter, before_s, self.plan.interval_s),
+        )
         self._remember(data, books)
         self.pollers = list(self._pollers(limits))
         if private.get("mqtt"):
@@ -119,13 +126,16 @@ class Agent:
         for seq, body in recent(data, self.log.epoch, now_ms // 1000 - 2 * 86400, now_ms // 1000 + 86400):
             books.learn(seq, body)
         books.resume(now_ms // 1000)
-        remember_meters(data, self.log.epoch, now_ms, self.recorder.meters, self.plan.interval_s)
+        polled = {metered.id: metered for metered in self.recorder.meters.values() if metered.polled}
+        remember_meters(data, self.log.epoch, now_ms, polled, self.plan.interval_s)
         if self.clock.sync()[0] != "none":
             self.recorder.outage("power")
 
     def _pollers(self, limits: dict[str, Limits]) -> Iterator[Poller]:
+        now_s = self.clock.wall_ms() // 1000
+        present = [m for m in self.config["meters"] if not self.plan.is_retired(m["id"], now_s)]
         for entry in self.config["lines"]:
-            meters = [m for m in self.config["meters"] if m["line"] == entry["id"] and m["protocol"] in METER_PROTOCOLS]
+            meters = [m for m in present if m["line"] == entry["id"] and m["protocol"] in METER_PROTOCOLS]
             if not meters:
                 continue
             settings = Settings.parse(entry["baud"], entry["framing"])

@@ -17,7 +17,18 @@ from contract.balance import balance_interval, balance_sum, skew_of
 from contract.grid import DAY_S
 from contract.ledger import SlotValue, interval
 from contract.plan import Plan, Subject
-from contract.records import Balance, Body, Day, Interval, Reading, Statement, Supersedes, parse_slot
+from contract.records import (
+    Balance,
+    Body,
+    Day,
+    Event,
+    Interval,
+    Reading,
+    Statement,
+    Supersedes,
+    parse_instant,
+    parse_slot,
+)
 from contract.totals import total
 
 logger = logging.getLogger(__name__)
@@ -68,6 +79,9 @@ class Books:
                 for segment in body.segments:
                     if segment.rollover is not None:
                         self.rolled[segment.meter, key[2]] = segment.rollover
+        elif isinstance(body, Event) and body.code == "rollover" and body.from_ is not None and body.to is not None:
+            modulus = Decimal(body.details["modulus"])
+            self.rollover(body.id, parse_instant(body.from_), parse_instant(body.to), modulus)
 
     def reading(self, seq: int, body: Reading) -> None:
         """Takes a reading just added: the steps on both sides of its slot can change."""
@@ -76,9 +90,15 @@ class Books:
         slot_s = self._keep_value(seq, body)
         self._touched |= {slot_s - self.plan.interval_s, slot_s}
 
-    def rollover(self, meter: str, step_s: int, modulus: Decimal) -> None:
-        """The meter's register passed through zero within the step."""
-        self.rolled[meter, step_s] = modulus
+    def rollover(self, meter: str, from_ms: int, to_ms: int, modulus: Decimal) -> None:
+        """The meter's register passed through zero between two looks: in which step, the values at the slots tell."""
+        first_s, last_s = self.plan.slot_floor(from_ms // 1000), self.plan.slot_floor(to_ms // 1000)
+        for step_s in range(first_s, last_s + 1, self.plan.interval_s):
+            self.rolled[meter, step_s] = modulus
+
+    def knows(self, meter: str, slot_s: int) -> bool:
+        """Whether the slot has a value."""
+        return slot_s in self.values.get(meter, {})
 
     def derive(self, now_s: int, add: Add) -> None:
         """Writes what has become possible or has changed; days and billing periods when they are over."""
@@ -203,7 +223,7 @@ class Books:
     def _recall_span(self, from_s: int, to_s: int) -> None:
         if (from_s, to_s) not in self._recalled:
             self._recalled.add((from_s, to_s))
-            for seq, body in self.recall(from_s, to_s):
+            for seq, body in self.recall(from_s, to_s + 1):  # the value at the end bounds the last step
                 self.learn(seq, body)
 
     def _forget(self, before_s: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from contract.records import Exchanged, Source, Why, instant
+from contract.records import Check, Exchanged, Method, Source, Why, instant
 from drivers.exchange import Answer
 from drivers.meter import Look
 
@@ -72,7 +72,44 @@ class LineState:
     detail: str
 
 
-Finding = Observation | Missed | SweepDone | LineState
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a meter says of itself: its serial number (None where it has none), and `ct`, `pt` as set in it."""
+
+    meter: str
+    wall_ms: int
+    serial: str | None
+    ratios: dict[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Registers at an instant in the past, from the meter's own memory (freeze, load_profile) or a person (manual).
+
+    at_ms: the instant that the registers are of, UTC; `source.read_at` is the same instant, `source.meter_clock` the
+    meter's own stamp of it. slot_s: the slot that it is the value of, where that is not the nearest within 1 % (a work
+    order: the old meter stands still from then on, the new one had not begun). binding: stands whatever else is known.
+    """
+
+    at_ms: int
+    registers: dict[str, Decimal]
+    method: Method
+    source: Source
+    checks: tuple[Check, ...] = ()
+    attempts: int = 1
+    slot_s: int | None = None
+    binding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backfilled:
+    """Better values of slots gone by: they replace worse ones, and what was estimated between is estimated anew."""
+
+    meter: str
+    witnesses: tuple[Witness, ...]
+
+
+Finding = Observation | Missed | SweepDone | LineState | Stated | Backfilled
 
 
 def _exchanged(answer: Answer) -> Exchanged:

@@ -1,6 +1,7 @@
 """The one place where findings become records: validates, answers slots, keeps the books, commits once a sweep.
 
 pollers ──Finding──▶ queue ──▶ validator ──▶ slots ──▶ reading | gap | event ──▶ books ──▶ log.commit
+backfill, people ──▶ corrections ──────────────────▶ revisions ───────────────────┘
 """
 
 from __future__ import annotations
@@ -8,21 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from agent.books import Books
+from agent.corrections import Corrections, PastOf, no_past
+from agent.inbox import Inbox
 from agent.log import Log
-from agent.reading import Finding, LineState, Missed, Observation, SweepDone
-from agent.slots import Known, MeterSlots, SlotReading
-from agent.validation import Limits, Validator, Verdict
+from agent.metered import Metered, point_at, states_another
+from agent.reading import Backfilled, Finding, LineState, Missed, Observation, Stated, SweepDone
+from agent.slots import Known, SlotReading
+from agent.validation import Verdict
 from contract.plan import Plan
-from contract.records import Check, Event, Gap, Reading, Scope, Supersedes, Why, instant, slot_instant
+from contract.records import Check, Event, Gap, Reading, Scope, Supersedes, Why, instant, plain, slot_instant
 from drivers.clock import Clock
 
 logger = logging.getLogger(__name__)
 QUEUE = 10_000  # findings that may wait for the writer: an hour of a large park; pollers wait beyond that
 SILENT_SWEEPS = 3  # without an answer before a meter is said to be gone
+STEP_MS = 1000  # between wall and boot clock since the last look at them: more than any slewing
 GAP_CHAIN_S = 3600  # the longest stretch that one gap record covers
 CHECKS: tuple[Check, ...] = (
     "parity",
@@ -37,30 +41,27 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-@dataclass(slots=True)
-class Metered:
-    """One polled meter: its configuration and everything that is remembered of it."""
-
-    id: str
-    line: str
-    serial: str | None
-    validator: Validator
-    slots: MeterSlots
-    silent: int = 0
-    gone_since_ms: int | None = None
-    latest: Observation | None = None
-    refused: str = ""
-
-
 class Recorder:
     """Consumes findings until cancelled. Only `run` touches the log."""
 
-    def __init__(self, plan: Plan, meters: Iterable[Metered], log: Log, books: Books, clock: Clock) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        meters: Iterable[Metered],
+        log: Log,
+        books: Books,
+        clock: Clock,
+        *,
+        inbox: Inbox | None = None,
+        past: PastOf = no_past,
+    ) -> None:
         self.meters = {metered.id: metered for metered in meters}
+        self.corrections = Corrections(plan, self.meters, log, books, clock, inbox=inbox, past=past)
         self.lines_down: dict[str, int] = {}  # line → since when, wall ms
         self._plan, self._log, self._books, self._clock = plan, log, books, clock
         self._queue: asyncio.Queue[Finding] = asyncio.Queue(QUEUE)
         self._refusals: list[tuple[int, str, str]] = []
+        self._offset_ms = clock.wall_ms() - clock.boot_ms()
         self.alive_ms = clock.boot_ms()
 
     async def finish(self) -> None:
@@ -101,6 +102,10 @@ class Recorder:
             self._missed(self.meters[finding.meter], finding)
         elif isinstance(finding, LineState):
             self._line(finding)
+        elif isinstance(finding, Stated):
+            self._stated(self.meters[finding.meter], finding)
+        elif isinstance(finding, Backfilled):
+            self.corrections.put(finding)
 
     async def settle(self) -> None:
         """Gaps for what is overdue, then everything that follows from the new readings, then the commit."""
@@ -109,13 +114,16 @@ class Recorder:
             self._event(
                 "gateway", self._log.identity.gateway, "undeliverable", {"seq": seq, "kind": kind, "reason": reason}
             )
+        self._clock_steps()
         state, _ = self._clock.sync()
         if state != "none":
             now_ms = self._clock.wall_ms()
             for metered in self.meters.values():
                 self._gaps(metered, metered.slots.overdue(now_ms), None)
+            await self.corrections.apply(now_ms)
             self._books.derive(now_ms // 1000, self._log.add)
         await self._log.commit()
+        self.corrections.committed()
 
     def outage(self, why: Why) -> None:
         """At the start: slots that went by while nobody was here."""
@@ -124,8 +132,12 @@ class Recorder:
             self._gaps(metered, metered.slots.overdue(now_ms), why)
 
     def _observed(self, metered: Metered, seen: Observation) -> None:
-        verdict = metered.validator.judge(seen)
         self._back(metered, seen.wall_ms)
+        if metered.stranger is not None:
+            metered.slots.why = "refused"  # whatever it counts, it is not this meter
+            return
+        before_ms = metered.validator.at_ms
+        verdict = metered.validator.judge(seen)
         if not verdict.accepted:
             if metered.refused != verdict.why:
                 logger.warning("reading refused line=%s meter=%s %s", metered.line, metered.id, verdict.why)
@@ -136,26 +148,34 @@ class Recorder:
         if seen.clock == "none":
             self._undated(metered, seen, checks)
             return
-        self._events_of(metered, verdict, seen)
+        self._events_of(metered, verdict, seen, before_ms)
         known = Known(seen.wall_ms, seen.clock_error_ms or 0, seen.registers, seen.source(), checks, seen.attempts)
         nearest_s = self._plan.slot_floor(seen.wall_ms // 1000 + self._plan.interval_s // 2)
         if verdict.broken:
             metered.slots.forget()
+            before_s = nearest_s - self._plan.interval_s
+            if nearest_s == metered.slots.next_slot_s and self._books.knows(metered.id, before_s):
+                self._gaps(metered, [nearest_s], "refused")  # a step from the old base to the new is no consumption
         readings, lost = metered.slots.accept(known, nearest_s)
         self._gaps(metered, lost, None)
         for reading in readings:
-            self._reading(metered, reading, verdict)
+            self._reading(metered, reading)
 
-    def _events_of(self, metered: Metered, verdict: Verdict, seen: Observation) -> None:
+    def _events_of(self, metered: Metered, verdict: Verdict, seen: Observation, before_ms: int) -> None:
+        """What the verdict tells of, from the last accepted look to this one."""
         for code, details in verdict.events:
             logger.warning("%s line=%s meter=%s %s", code, metered.line, metered.id, details)
-            self._event("meter", metered.id, code, details, at_ms=seen.wall_ms)
+            since_ms = min(before_ms, seen.wall_ms) if code == "rollover" else seen.wall_ms
+            self._event("meter", metered.id, code, details, at_ms=since_ms, to_ms=seen.wall_ms)
+        modulus = metered.validator.limits.modulus
+        if verdict.rollover and modulus is not None:
+            self._books.rollover(metered.id, before_ms, seen.wall_ms, modulus)
 
-    def _reading(self, metered: Metered, reading: SlotReading, verdict: Verdict) -> None:
+    def _reading(self, metered: Metered, reading: SlotReading) -> None:
         body = Reading(
             meter=metered.id,
             serial=metered.serial,
-            point=self._plan.point_of(metered.id, reading.slot_s),
+            point=point_at(self._plan, metered.id, reading.slot_s),
             slot=slot_instant(reading.slot_s),
             method=reading.method,
             quality=reading.quality,
@@ -167,13 +187,7 @@ class Recorder:
             revision=0 if reading.fills is None else 1,
             supersedes=None if reading.fills is None else Supersedes(reading.fills, "meter_back"),
         )
-        seq = self._log.add(body)
-        self._books.reading(seq, body)
-        for name in verdict.rollover:
-            if name in ("import", "export") and metered.validator.limits.modulus is not None:
-                self._books.rollover(
-                    metered.id, reading.slot_s - self._plan.interval_s, metered.validator.limits.modulus
-                )
+        self._books.reading(self._log.add(body), body)
 
     def _undated(self, metered: Metered, seen: Observation, checks: list[Check]) -> None:
         self._log.add(
@@ -193,7 +207,11 @@ class Recorder:
         )
 
     def _gaps(self, metered: Metered, slots: list[int], why: Why | None) -> None:
-        """One record for each stretch of at most an hour."""
+        """One record for each stretch of at most an hour, of slots that the meter has to answer for."""
+        for slot_s in slots:
+            if not self._owes(metered, slot_s):
+                metered.slots.passed(slot_s)
+        slots = [slot_s for slot_s in slots if self._owes(metered, slot_s)]
         step_s = self._plan.interval_s
         longest = max(1, GAP_CHAIN_S // step_s)
         while slots:
@@ -205,6 +223,39 @@ class Recorder:
             seq = self._log.add(Gap(metered.id, slot_instant(chain[0]), slot_instant(chain[-1]), reason))
             for slot_s in chain:
                 metered.slots.gapped(slot_s, seq)
+
+    def _owes(self, metered: Metered, slot_s: int) -> bool:
+        return metered.polled and self._plan.is_due(metered.id, slot_s)
+
+    def _stated(self, metered: Metered, stated: Stated) -> None:
+        """Another serial number, or ratios set otherwise, than the configuration says."""
+        if stated.serial is not None:
+            self._identity(metered, stated.serial, stated.wall_ms)
+        for name, value in stated.ratios.items():
+            expected = metered.ratios.get(name)
+            if expected is None or value == expected or metered.told.get(name) == value:
+                continue
+            metered.told[name] = value
+            details = {"ratio": name, "configured": plain(expected), "meter": plain(value)}
+            self._event("meter", metered.id, "ratio_mismatch", details, at_ms=stated.wall_ms)
+
+    def _identity(self, metered: Metered, serial: str, at_ms: int) -> None:
+        stranger = serial if states_another(metered.serial, serial) else None
+        if stranger is not None and stranger != metered.stranger:
+            details = {"configured": metered.serial, "meter": serial}
+            logger.warning("serial_changed line=%s meter=%s %s", metered.line, metered.id, details)
+            self._event("meter", metered.id, "serial_changed", details, at_ms=at_ms)
+            metered.slots.why = "refused"
+        if metered.serial is None:
+            metered.serial = serial
+        metered.stranger = stranger
+
+    def _clock_steps(self) -> None:
+        """The wall clock against the boot clock, which never steps."""
+        offset_ms = self._clock.wall_ms() - self._clock.boot_ms()
+        stepped_ms, self._offset_ms = offset_ms - self._offset_ms, offset_ms
+        if abs(stepped_ms) >= STEP_MS and self._clock.sync()[0] != "none":
+            self._event("gateway", self._log.identity.gateway, "clock_step", {"ms": stepped_ms})
 
     def _missed(self, metered: Metered, missed: Missed) -> None:
         metered.silent += 1
@@ -251,12 +302,6 @@ class Recorder:
         from_ = instant(at_ms) if dated else None
         to = instant(to_ms if to_ms is not None else at_ms) if dated else None
         self._log.add(Event(scope, id_, code, from_, to, details))
-
-
-def metered_of(meter: dict[str, Any], limits: Limits, interval_s: int, next_slot_s: int) -> Metered:
-    """A meter of the effective configuration, nothing remembered yet."""
-    slots = MeterSlots(interval_s, next_slot_s)
-    return Metered(meter["id"], meter["line"], meter.get("serial"), Validator(limits), slots)
 
 
 def _checks(seen: Observation) -> list[Check]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from agent.recorder import Metered
+from agent.metered import Metered
 from agent.slots import Known
 from agent.store import Epoch, Reader
 from contract.grid import DAY_S
@@ -13,6 +13,7 @@ from contract.records import (
     Balance,
     Body,
     Day,
+    Event,
     Gap,
     Interval,
     Reading,
@@ -34,6 +35,8 @@ def recent(data: Path, epoch: Epoch, from_s: int, to_s: int) -> Iterator[tuple[i
             start_s = parse_slot(body.start)
         elif isinstance(body, (Day, Statement, Balance)):
             start_s = parse_slot(body.from_)
+        elif isinstance(body, Event) and body.code == "rollover" and body.to is not None:
+            start_s = parse_instant(body.to) // 1000
         else:
             continue
         if from_s <= start_s < to_s:
@@ -60,6 +63,7 @@ def _remember_reading(metered: Metered, body: Reading, slot_s: int, interval_s: 
     at_ms = slot_s * 1000 if source.read_at is None else parse_instant(source.read_at)
     slots = metered.slots
     slots.gaps.pop(slot_s, None)
+    slots.sure(slot_s, body.quality, body.registers)
     if slots.last is None or slots.last.at_ms <= at_ms:
         slots.last = Known(at_ms, 0, source.registers, source, body.checks, body.attempts)
         metered.validator.registers, metered.validator.at_ms = dict(source.registers), at_ms

@@ -2,21 +2,25 @@
 
        last known            slot               known
     ─────●─────────────────────┼──────────────────●────▶ time
-         └── linear in read_at, half up to the last digit ┘      `interpolated`, `estimated` over more than a step
-                             ●─┼─●                               within 1 % of the interval: `measured`
+         └── on the line between the two looks ───┘      `interpolated`; `estimated` over more than a step
+                             ●─┼─●                       within 1 % of the interval: `measured`
 
 Every slot gets exactly one first answer: a reading, or a gap once it is half an interval overdue (well before the end
-of the second slot after it). A gap is filled by revisions as soon as the meter speaks again.
+of the second slot after it). A gap is filled by revisions as soon as the meter speaks again: its energy is exact, its
+split follows the meter's own like day (`profile`) or time (`linear`). What a later, better value changes is `revise`'s.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
+from agent.profile import Profile
+from contract.energy import EXACT
 from contract.ledger import interpolate
-
 from contract.records import Check, Estimate, Method, Quality, Source, Why
+
+FORGOTTEN_S = 40 * 86400  # slots older than this that nobody answered are not the agent's any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,78 @@ def tolerance_ms(interval_s: int) -> int:
     return max(500, interval_s * 10)
 
 
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """Two looks at a meter and everything between them. `modulus`: where its registers pass through zero."""
+
+    before: Known
+    after: Known
+    interval_s: int
+    modulus: Decimal | None = None
+    profile: Profile | None = None
+
+    @property
+    def near(self) -> bool:
+        """At most an interval apart, with what both may be off: as good as measured, with an error bound."""
+        return self.after.at_ms - self.before.at_ms <= self.interval_s * 1000 + 2 * tolerance_ms(self.interval_s)
+
+    def holds(self) -> bool:
+        """Whether no register falls from one look to the other, except through zero where the modulus is known."""
+        return self.modulus is not None or all(
+            self.after.registers[name] >= value
+            for name, value in self.before.registers.items()
+            if name in self.after.registers
+        )
+
+    def at(self, slot_s: int, fills: int | None = None) -> SlotReading:
+        """The registers that both looks have, at a slot between them."""
+        names = [name for name in self.before.registers if name in self.after.registers]
+        shaped = {name: self._by_profile(name, slot_s * 1000) for name in names}
+        by_profile = shaped.get("import", next(iter(shaped.values()), None)) is not None
+        registers = {name: value if value is not None else self._linear(name, slot_s) for name, value in shaped.items()}
+        return SlotReading(
+            slot_s,
+            "interpolated",
+            "interpolated" if self.near else "estimated",
+            None if self.near else "profile" if by_profile else "linear",
+            registers,
+            [self.before.source, self.after.source],
+            [check for check in self.before.checks if check in self.after.checks],
+            self.after.attempts,
+            fills,
+        )
+
+    def _ends(self, name: str) -> tuple[Decimal, Decimal]:
+        """The register at both looks; the later one beyond the modulus if it passed through zero."""
+        first, last = self.before.registers[name], self.after.registers[name]
+        if last < first and self.modulus is not None:
+            with localcontext(EXACT):
+                last += self.modulus
+        return first, last
+
+    def _linear(self, name: str, slot_s: int) -> Decimal:
+        first, last = self._ends(name)
+        return self._shown(interpolate((self.before.at_ms, first), (self.after.at_ms, last), slot_s * 1000))
+
+    def _by_profile(self, name: str, at_ms: int) -> Decimal | None:
+        """The weight of a like day up to the slot instead of the time; None where no like day is known."""
+        if self.near or self.profile is None:
+            return None
+        parts = self.profile.parts(name, self.before.at_ms, self.after.at_ms)
+        if parts is None:
+            return None
+        weight = next((weight for end_ms, weight in reversed(parts) if end_ms <= at_ms), 0)
+        first, last = self._ends(name)
+        return self._shown(interpolate((0, first), (parts[-1][1], last), weight))
+
+    def _shown(self, value: Decimal) -> Decimal:
+        """As the meter would show it."""
+        if self.modulus is None or value < self.modulus:
+            return value
+        with localcontext(EXACT):
+            return value - self.modulus
+
+
 @dataclass(slots=True)
 class MeterSlots:
     """One meter's slots: which is next, which are open, which are gaps."""
@@ -60,6 +136,8 @@ class MeterSlots:
     last: Known | None = None
     gaps: dict[int, int] = field(default_factory=dict)  # slot → seq of its gap record
     why: Why = "timeout"  # of the last failure
+    modulus: Decimal | None = None
+    profile: Profile | None = None
 
     def accept(self, known: Known, nearest_slot_s: int) -> tuple[list[SlotReading], list[int]]:
         """Takes an accepted look; gives the slots that now have a value, oldest first, and those that never will.
@@ -67,14 +145,14 @@ class MeterSlots:
         The latter (nothing was known before them) need a gap record each, told back through `gapped`.
         """
         answered: list[SlotReading] = []
-        tolerance = tolerance_ms(self.interval_s)
         off_ms = abs(known.at_ms - nearest_slot_s * 1000) + known.error_ms
-        exact = off_ms <= tolerance and self._is_open(nearest_slot_s)
+        exact = off_ms <= tolerance_ms(self.interval_s) and self._is_open(nearest_slot_s)
         last = self.last
         if last is not None and last.at_ms < known.at_ms:
+            bridge = Bridge(last, known, self.interval_s, self.modulus, self.profile)
             for slot_s in self._open_between(last.at_ms, known.at_ms):
                 if not (exact and slot_s == nearest_slot_s):
-                    answered.append(self._between(last, known, slot_s, tolerance))
+                    answered.append(bridge.at(slot_s, self.gaps.get(slot_s)))
         if exact:
             answered.append(self._live(known, nearest_slot_s))
         filled = {reading.slot_s for reading in answered}
@@ -84,16 +162,33 @@ class MeterSlots:
                 self.next_slot_s = max(self.next_slot_s, slot_s + self.interval_s)
         # nothing lies before an older gap that could be joined to what comes
         self.gaps = {slot_s: seq for slot_s, seq in self.gaps.items() if slot_s * 1000 >= known.at_ms}
-        self.last = known
-        return sorted(answered, key=lambda reading: reading.slot_s), lost
+        if last is None or last.at_ms <= known.at_ms:
+            self.last = known
+        answered.sort(key=lambda reading: reading.slot_s)
+        for reading in answered:
+            self.sure(reading.slot_s, reading.quality, reading.registers)
+        return answered, lost
+
+    def sure(self, slot_s: int, quality: Quality, registers: dict[str, Decimal]) -> None:
+        """A value that stands: good ones show how the meter's days run."""
+        if self.profile is not None and quality in ("measured", "interpolated"):
+            self.profile.learn(slot_s, registers)
 
     def overdue(self, now_ms: int) -> list[int]:
         """Slots that will not wait longer for a reading; `gapped` must be told of each gap that is written."""
+        now_s = now_ms // 1000
+        if self.next_slot_s < now_s - FORGOTTEN_S:  # the agent started without a clock: its slots begin now
+            past = now_s - self.next_slot_s
+            self.next_slot_s += past - past % self.interval_s + self.interval_s
         return self._pending((now_ms - self.interval_s * 1500) // 1000 + 1)
 
     def gapped(self, slot_s: int, seq: int) -> None:
         if self.last is not None:
             self.gaps[slot_s] = seq
+        self.next_slot_s = max(self.next_slot_s, slot_s + self.interval_s)
+
+    def passed(self, slot_s: int) -> None:
+        """A slot at which the meter measured nothing: no answer is owed."""
         self.next_slot_s = max(self.next_slot_s, slot_s + self.interval_s)
 
     def forget(self) -> None:
@@ -123,25 +218,5 @@ class MeterSlots:
             [known.source],
             known.checks,
             known.attempts,
-            self.gaps.get(slot_s),
-        )
-
-    def _between(self, before: Known, after: Known, slot_s: int, tolerance: int) -> SlotReading:
-        near = after.at_ms - before.at_ms <= self.interval_s * 1000 + 2 * tolerance
-        names = [name for name in before.registers if name in after.registers]
-
-        def value(name: str) -> Decimal:
-            first, second = before.registers[name], after.registers[name]
-            return interpolate((before.at_ms, first), (after.at_ms, second), slot_s * 1000)
-
-        return SlotReading(
-            slot_s,
-            "interpolated",
-            "interpolated" if near else "estimated",
-            None if near else "linear",
-            {name: value(name) for name in names},
-            [before.source, after.source],
-            [check for check in before.checks if check in after.checks],
-            after.attempts,
             self.gaps.get(slot_s),
         )

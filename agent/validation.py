@@ -7,6 +7,7 @@ event, and nothing between the old and the new base is consumption.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -61,6 +62,7 @@ class Validator:
     limits: Limits
     registers: dict[str, Decimal] = field(default_factory=dict)
     at_ms: int = 0
+    boot_ms: int | None = None  # the same moment on the boot clock, which never steps; None when remembered from a log
     suspects: list[Observation] = field(default_factory=list)
 
     def judge(self, seen: Observation) -> Verdict:
@@ -69,7 +71,8 @@ class Validator:
             return Verdict(False, why="the second reading does not agree with the first")
         if not self.registers:
             return self._accept(seen, Verdict(True))
-        faults = self._compare(self.registers, seen.registers, seen.wall_ms - self.at_ms)
+        span_ms = abs(seen.wall_ms - self.at_ms) if self.boot_ms is None else seen.boot_ms - self.boot_ms
+        faults = faults_between(self.limits, self.registers, seen.registers, span_ms)
         rolled = tuple(name for name, code in faults.items() if code == "rollover")
         if len(rolled) == len(faults):
             events = tuple(("rollover", self._details(seen, name)) for name in rolled)
@@ -77,14 +80,16 @@ class Validator:
         return self._suspect(seen, {name: code for name, code in faults.items() if code != "rollover"})
 
     def _accept(self, seen: Observation, verdict: Verdict) -> Verdict:
-        self.registers, self.at_ms = dict(seen.registers), seen.wall_ms
+        self.registers, self.at_ms, self.boot_ms = dict(seen.registers), seen.wall_ms, seen.boot_ms
         self.suspects.clear()
         return verdict
 
     def _suspect(self, seen: Observation, faults: dict[str, str]) -> Verdict:
         last = self.suspects[-1] if self.suspects else None
-        if last is not None and self._compare(last.registers, seen.registers, seen.wall_ms - last.wall_ms):
-            self.suspects.clear()  # they do not agree with each other
+        if last is not None:
+            span_ms = seen.boot_ms - last.boot_ms
+            if faults_between(self.limits, last.registers, seen.registers, span_ms):
+                self.suspects.clear()  # they do not agree with each other
         self.suspects.append(seen)
         if len(self.suspects) < AGREEING:
             what = ", ".join(f"{name} {code}" for name, code in faults.items())
@@ -92,26 +97,30 @@ class Validator:
         events = tuple((code, self._details(self.suspects[0], name)) for name, code in faults.items())
         return self._accept(seen, Verdict(True, events, broken=True))
 
-    def _compare(self, before: dict[str, Decimal], after: dict[str, Decimal], ms: int) -> dict[str, str]:
-        faults = {}
-        for name in before.keys() & after.keys():
-            grown, step = after[name] - before[name], resolution(after[name])
-            most = self.limits.growth(ms, step)
-            if 0 <= grown <= most:
-                continue
-            if grown > most:
-                faults[name] = "register_jumped"
-            elif self.limits.modulus is not None and 0 <= grown + self.limits.modulus <= most:
-                faults[name] = "rollover"
-            else:
-                faults[name] = "register_fell"
-        return faults
-
     def _details(self, seen: Observation, name: str) -> dict[str, Any]:
         details = {"register": name, "before": str(self.registers[name]), "after": str(seen.registers[name])}
         if self.limits.modulus is not None:
             details["modulus"] = str(self.limits.modulus)
         return details
+
+
+def faults_between(
+    limits: Limits, before: Mapping[str, Decimal], after: Mapping[str, Decimal], span_ms: int
+) -> dict[str, str]:
+    """What cannot be consumption between two looks so far apart: register → event code. Empty where all fits."""
+    faults = {}
+    for name in before.keys() & after.keys():
+        grown, step = after[name] - before[name], resolution(after[name])
+        most = limits.growth(span_ms, step)
+        if 0 <= grown <= most:
+            continue
+        if grown > most:
+            faults[name] = "register_jumped"
+        elif limits.modulus is not None and 0 <= grown + limits.modulus <= most:
+            faults[name] = "rollover"
+        else:
+            faults[name] = "register_fell"
+    return faults
 
 
 def confirmed(seen: Observation, limits: Limits) -> bool:

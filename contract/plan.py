@@ -124,12 +124,15 @@ class Plan(Grid):
     moduli: Mapping[str, Decimal]  # meter → 10 to its digits before the point; meters without `digits` are absent
     period_at: PeriodAt
     _bounds: tuple[int, ...] = field(init=False, repr=False)
+    _fittings_of: dict[str, list[Fitting]] = field(init=False, repr=False, compare=False, default_factory=dict)
     _known: dict[int, Holdings] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         bounds: set[int] = set()
         for point in self.points.values():
+            for fitting in point.fittings:
+                self._fittings_of.setdefault(fitting.meter, []).append(fitting)
             for pieces in (point.fittings, point.tenancies):
                 bounds.update(bound for piece in pieces for bound in (piece.from_s, piece.to_s))
         bounds -= {_ALWAYS_S, _NEVER_S}
@@ -166,6 +169,15 @@ class Plan(Grid):
         """Meters whose value at the slot bounds a step: of the one that ends here or of the one that starts here."""
         both = [*self.meters_in_force(slot_s - self.interval_s), *self.meters_in_force(slot_s)]
         return list(dict.fromkeys(both))
+
+    def is_due(self, meter: str, slot_s: int) -> bool:
+        """Whether the meter's value at the slot bounds a step that it measures."""
+        return any(fitting.from_s <= slot_s <= fitting.to_s for fitting in self._fittings_of.get(meter, ()))
+
+    def is_retired(self, meter: str, at_s: int) -> bool:
+        """Whether the meter was fitted somewhere and is nowhere any more, from an instant on."""
+        fittings = self._fittings_of.get(meter, ())
+        return bool(fittings) and all(fitting.to_s <= at_s for fitting in fittings)
 
     def point_of(self, meter: str, slot_s: int) -> str | None:
         """The point at which the meter measures the step starting at the slot."""

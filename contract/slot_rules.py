@@ -189,8 +189,11 @@ class SlotRules:
                 self._report("registers", seq, f"reading {seq}: {name} has no source")
                 continue
             first, last = map(decimal_of, texts)
-            on_line = interpolate((first_ms, first), (last_ms, last), first_ms + part_ms)
-            if last >= first and decimal_of(value) != on_line:
+            if raw["estimate"] not in (None, "linear"):
+                fits = first <= decimal_of(value) <= last
+            else:
+                fits = decimal_of(value) == interpolate((first_ms, first), (last_ms, last), first_ms + part_ms)
+            if last >= first and not fits:
                 self._report("registers", seq, f"reading {seq}: {name} {value} is not on the line between its sources")
 
 
