@@ -20,7 +20,7 @@ from drivers.dlt645.plan import CLOCK, REGISTERS, SERIAL, TELEMETRY, tariffs_add
 from drivers.dlt645.replies import error_text
 from drivers.dlt645.requests import Manners, next_seq, read, read_on
 from drivers.errors import Refused, Silent, Unexpected
-from drivers.exchange import Answer
+from drivers.exchange import Answer, Exchange
 from drivers.meter import Bus, Look
 from drivers.quantities import RegisterValue
 
@@ -71,7 +71,7 @@ class Dlt645Meter:
             raise ValueError(f"DL/T 645-{edition} has no register {', '.join(sorted(unknown))}")
         self._wanted = {name: name in needed for name in REGISTERS[edition] if name in names}
         usual = Manners()
-        self._manners = Manners(
+        self.manners = Manners(
             wake=int(model.get("wake", usual.wake)),
             reply_timeout_s=float(model.get("reply_timeout_s", usual.reply_timeout_s)),
             quiet_before_s=float(model.get("quiet_before_s", usual.quiet_before_s)),
@@ -101,12 +101,17 @@ class Dlt645Meter:
         return Look(registers, answers, FRAME_CHECKS | agreed)
 
     async def clock(self) -> str | None:
+        shown = await self.clock_at()
+        return None if shown is None else shown[0]
+
+    async def clock_at(self) -> tuple[str, int] | None:
+        """The meter's clock with the instant at which it was read, UTC in ms; it shows whole seconds."""
         date_di, time_di = CLOCK[self.edition]
         try:
-            date = await self._text(date_di)
-            time = await self._text(time_di)
+            date, _ = await self._text(date_di)
+            time, answer = await self._text(time_di)
             if time.startswith("0000"):  # midnight may have passed between the two questions
-                date = await self._text(date_di)
+                date, _ = await self._text(date_di)
         except Refused:
             return None
         moment = f"20{date[:2]}-{date[2:4]}-{date[4:6]} {time[:2]}:{time[2:4]}:{time[4:]}"
@@ -114,7 +119,13 @@ class Dlt645Meter:
             datetime.fromisoformat(moment)
         except ValueError as error:
             raise Unexpected(f"{self.id}: clock says {moment}") from error
-        return moment
+        return moment, answer.wall_ms
+
+    async def ask(self, exchange: Exchange) -> Answer:
+        """One exchange with this meter. Raises LineError, or Refused for an error answer."""
+        answer = await self._bus.exchange(exchange)
+        self._accepted(answer, exchange.request.hex())
+        return answer
 
     async def serial(self) -> str | None:
         try:
@@ -150,7 +161,7 @@ class Dlt645Meter:
         while frame.more_follows:
             if parts == MOST_PARTS:
                 raise Unexpected(f"{self.id}: {di} has no end after {parts} parts", frame=frame.raw)
-            part = await self._bus.exchange(read_on(self.edition, self.address, di, seq, self._manners))
+            part = await self._bus.exchange(read_on(self.edition, self.address, di, seq, self.manners))
             frame = self._accepted(part, di)
             data += self._data(frame, di)[: -1 if self.edition == "2007" else None]  # SEQ stands last
             seq, parts = next_seq(seq), parts + 1
@@ -205,14 +216,14 @@ class Dlt645Meter:
             raise
         return values
 
-    async def _text(self, di: str) -> str:
+    async def _text(self, di: str) -> tuple[str, Answer]:
         [value], answer = await self._single(di)
         if not isinstance(value.value, str):
             raise Unexpected(f"{self.id}: {di} says {value.invalid}, no digits", frame=answer.reply)
-        return value.value
+        return value.value, answer
 
     async def _ask(self, di: str) -> Answer:
-        answer = await self._bus.exchange(read(self.edition, self.address, di, self._manners))
+        answer = await self._bus.exchange(read(self.edition, self.address, di, self.manners))
         self._accepted(answer, di)
         return answer
 

@@ -1,0 +1,185 @@
+"""What a 2007 meter remembers of its registers: load records, hourly and daily freezes, settlement days.
+
+    load profile   06040001 N since …  B1, 12H …      then the same with another N: only records that both tell
+    whole hour     0504FFnn                           then 050400nn 050401nn
+    day            050600nn 050601nn 050600nn         then 050601nn
+    settlement     04000B01, 0001FFss                 then 000100ss
+
+Everything is dated by the meter's own clock, and asked for twice in requests of different shape. A freeze carries its
+own date, which is read with it (nn counts back from now: a new freeze moves all of them). Knows no slots, no UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from drivers.dlt645 import load_record, requests
+from drivers.dlt645.frame import decode
+from drivers.dlt645.identifiers import wire
+from drivers.dlt645.meter import FRAME_CHECKS, MOST_PARTS, Dlt645Meter
+from drivers.dlt645.plan import tariffs_add_up
+from drivers.errors import Refused, Unexpected
+from drivers.exchange import Answer, Exchange
+from drivers.quantities import RegisterValue, is_billing
+
+ENERGY_CLASS = 4  # of load records: active energies and combined reactive
+COUNT = requests.MOST_RECORDS
+MOST_SETTLEMENTS = 12
+UNUSED = "9999"  # a settlement moment that is none
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Registers at an instant of the meter's own clock.
+
+    at: `YYYY-MM-DD hh:mm`. kind: `load_profile` or `freeze` (settlement days are one). answers, confirm: the two
+    separate times of asking, in order; checks as a Look has them.
+    """
+
+    at: str
+    kind: str
+    registers: dict[str, Decimal]
+    answers: list[Answer]
+    confirm: list[Answer]
+    checks: frozenset[str]
+
+
+class Dlt645Memory:
+    """The memory of one meter. Every method raises DriverError, Refused where the meter has no such memory."""
+
+    def __init__(self, meter: Dlt645Meter) -> None:
+        if meter.edition != "2007":
+            raise ValueError(f"{meter.id}: meters of the {meter.edition} edition keep no records that can be read")
+        self._meter = meter
+        self.id = meter.id
+
+    async def has_load_profile(self) -> bool:
+        """Whether the meter tells its latest record of energies."""
+        try:
+            data, _ = await self._series(requests.load_records(self._meter.address, ENERGY_CLASS), "06040002")
+        except Refused:
+            return False
+        return any(record.value("import") is not None for record in _parse(data))
+
+    async def load_records(self, since: str) -> list[Recorded]:
+        """The records from an instant of the meter's clock on, at most eight; oldest first. One request, then another.
+
+        A record stands here only if both answers tell it alike; filler is left out. Raises Refused (ERR 02) also
+        where the meter remembers nothing from the next nine intervals, as after a power cut.
+        """
+        first, answers = await self._records(since, COUNT)
+        second, confirm = await self._records(since, max(2, min(COUNT, len(first)) - 1))
+        found = []
+        for at, registers in first.items():
+            if at >= since and second.get(at) == registers and "import" in registers:
+                checks = FRAME_CHECKS | {"confirmed"}
+                found.append(Recorded(at, "load_profile", registers, answers, confirm, checks))
+        return sorted(found, key=lambda record: record.at)
+
+    async def hour(self, back: int) -> Recorded:
+        """The freeze of a whole hour, 1 the latest. Raises Unexpected where there is filler, or two answers differ."""
+        values, answer = await self._meter.read_item(f"0504FF{back:02X}")
+        at, registers = _frozen(values)
+        stamp, stamped = await self._meter.read_item(f"050400{back:02X}")
+        total, confirm = await self._meter.read_item(f"050401{back:02X}")
+        if at is None or _frozen(stamp)[0] != at or _frozen(total)[1].get("import") != registers.get("import"):
+            raise Unexpected(f"{self.id}: hourly freeze {back} says {at} {registers}, then {stamp} {total}")
+        return Recorded(at, "freeze", registers, [answer], [stamped, confirm], FRAME_CHECKS | {"confirmed"})
+
+    async def day(self, back: int) -> Recorded:
+        """The freeze of a day, 1 the latest; its date is read before and after it. Raises Unexpected as `hour`."""
+        date, content = f"050600{back:02X}", f"050601{back:02X}"
+        before, stamp = await self._meter.read_item(date)
+        first, answer = await self._meter.read_item(content)
+        second, again = await self._meter.read_item(content)
+        after, stamped = await self._meter.read_item(date)
+        at, registers = _frozen(before)[0], _frozen(first)[1]
+        if at is None or _frozen(after)[0] != at or "import" not in registers or _frozen(second)[1] != registers:
+            raise Unexpected(f"{self.id}: daily freeze {back} says {before} {first}, then {second} {after}")
+        agreed = {"tariff_sum"} if tariffs_add_up("import", registers) else set()
+        checks = FRAME_CHECKS | {"confirmed"} | agreed
+        return Recorded(at, "freeze", registers, [stamp, answer], [again, stamped], checks)
+
+    async def settlement(self, back: int, now: str) -> Recorded:
+        """The registers of a settlement day, 1 the latest, 12 the oldest. now: the meter's clock.
+
+        The meter states no date with them: it is the settlement moment of its own calendar, and false if the meter was
+        without power then. Raises Unexpected also where it has no settlement moment.
+        """
+        moment, stated = await self._meter.read_item("04000B01")
+        at = settlement_moment(str(moment[0].value), now, back)
+        if at is None:
+            raise Unexpected(f"{self.id}: no settlement moment: {moment[0].value}")
+        block, answer = await self._meter.read_item(f"0001FF{back:02X}")
+        total, confirm = await self._meter.read_item(f"000100{back:02X}")
+        registers = {_plain(value.name): value.value for value in block if isinstance(value.value, Decimal)}
+        said = {_plain(value.name): value.value for value in total}
+        if "import" not in registers or said.get("import") != registers["import"]:
+            raise Unexpected(f"{self.id}: settlement {back} says {registers}, then {said}")
+        return Recorded(at, "freeze", registers, [stated, answer], [confirm], FRAME_CHECKS | {"confirmed"})
+
+    async def _records(self, since: str, count: int) -> tuple[dict[str, dict[str, Decimal]], list[Answer]]:
+        """Registers by the record's time."""
+        exchange = requests.load_records(self._meter.address, ENERGY_CLASS, since=since, count=count)
+        data, answers = await self._series(exchange, "06040001")
+        found = {}
+        for record in _parse(data):
+            numbers = {value.name: value.value for value in record.values if isinstance(value.value, Decimal)}
+            found[record.at] = {name: number for name, number in numbers.items() if is_billing(name)}
+        return found, answers
+
+    async def _series(self, exchange: Exchange, di: str) -> tuple[bytes, list[Answer]]:
+        """An answer with all its parts: the data behind DI, SEQ left out. Raises Refused, Unexpected, LineError."""
+        answers = [await self._meter.ask(exchange)]
+        frame = decode(answers[0].reply)
+        head = len(wire(di))
+        data, seq = frame.data[head:], 1
+        while frame.more_follows:
+            if len(answers) == MOST_PARTS:
+                raise Unexpected(f"{self.id}: {di} has no end after {MOST_PARTS} parts", frame=frame.raw)
+            part = requests.read_on("2007", self._meter.address, di, seq, self._meter.manners)
+            answers.append(await self._meter.ask(part))
+            frame = decode(answers[-1].reply)
+            data += frame.data[head:-1]
+            seq = requests.next_seq(seq)
+        return data, answers
+
+
+def settlement_moment(day_hour: str, now: str, back: int) -> str | None:
+    """The settlement `back` times ago as `YYYY-MM-DD hh:mm`, by DDhh of each month; None for 9999 and the impossible."""
+    if not 1 <= back <= MOST_SETTLEMENTS or len(day_hour) != 4 or not day_hour.isdecimal() or day_hour == UNUSED:
+        return None
+    day, hour = int(day_hour[:2]), int(day_hour[2:])
+    if not 1 <= day <= 28 or hour > 23:
+        return None
+    shown = datetime.fromisoformat(now)
+    months = shown.year * 12 + shown.month - 1 - (back - 1)
+    if (shown.day, shown.hour) < (day, hour):
+        months -= 1
+    return f"{months // 12:04d}-{months % 12 + 1:02d}-{day:02d} {hour:02d}:00"
+
+
+def _parse(data: bytes) -> list[load_record.LoadRecord]:
+    try:
+        return load_record.parse(data)
+    except ValueError as error:
+        raise Unexpected(f"load records: {error}", frame=data) from error
+
+
+def _frozen(values: list[RegisterValue]) -> tuple[str | None, dict[str, Decimal]]:
+    """Date and registers of a freeze, as far as it has them."""
+    at, registers = None, {}
+    for value in values:
+        if value.name == "freeze_at" and isinstance(value.value, str):
+            at = value.value
+        elif isinstance(value.value, Decimal):
+            registers[_plain(value.name)] = value.value
+    return at, registers
+
+
+def _plain(name: str) -> str:
+    """`freeze_import_t1` and `settlement_1_import_t1` are import_t1, then."""
+    return re.sub(r"^(freeze|settlement_\d+)_", "", name)
