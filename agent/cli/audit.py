@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from agent.cli import Failure
+from agent.cli import Failure, audit_store
 from agent.cli.output import document, notice, styled, table
 from agent.cli.words import t
 from audit.bill_check import FINDINGS, BillCheck, check_bill
@@ -34,6 +34,10 @@ _COLOURS = {
 @click.group()
 def audit() -> None:
     """上游审核：结算、加价核查 / upstream: settlement and markup checks."""
+
+
+for _command in (audit_store.import_, audit_store.listen, audit_store.verify, audit_store.key):
+    audit.add_command(_command)
 
 
 @audit.command("settle", short_help="settle a case file by settlement-method-1")

@@ -63,7 +63,7 @@ def test_rows_that_cannot_be_read_are_all_refused_with_their_numbers(tmp_path: p
 
 
 def test_a_damaged_address_is_refused_unless_the_row_names_its_tenant(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(PaperError, match="2: 表号: .* was damaged by a spreadsheet"):
+    with pytest.raises(PaperError, match=r"2: 表号: .* was damaged by a spreadsheet"):
         charges(tmp_path, "表号,电量,电费\n2.02208E+11,10,11\n")
     found = charges(tmp_path, "租户,表号,电量,电费\n甲,2.02208E+11,10,11\n")
     assert [finding.code for finding in found.findings] == ["ADDRESS_DAMAGED"]
