@@ -5,7 +5,6 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from drivers.ports import Port
-from drivers.ports.rfc2217 import Rfc2217Port
 from drivers.ports.serial import DIRECTIONS, SerialPort
 from drivers.ports.tcp import TcpPort
 
@@ -31,7 +30,11 @@ def port_for(url: str, *, direction: str = "auto") -> Port:
         raise ValueError(f"port {url!r}: {error}") from error
     if not host or not number:
         raise ValueError(f"port {url!r} is not like {parts.scheme}://host:port")
-    return TcpPort(host, number, scheme=parts.scheme) if parts.scheme in PLAIN else Rfc2217Port(host, number)
+    if parts.scheme in PLAIN:
+        return TcpPort(host, number, scheme=parts.scheme)
+    from drivers.ports.rfc2217 import Rfc2217Port  # its library brings a megabyte that few lines need
+
+    return Rfc2217Port(host, number)
 
 
 def latency_s(url: str) -> float:

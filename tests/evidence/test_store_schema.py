@@ -1,0 +1,62 @@
+"""Bringing a store to the present schema in a child, and what the parent learns of it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from agent.migrations import migrations
+from agent.schema import LATEST, migrate
+
+OLD_STORE = Path(__file__).parent / "golden" / "store-0.1.db"
+
+
+def test_the_newest_migration_is_the_one_that_the_agent_asks_for(tmp_path: Path) -> None:
+    db = Database(tmp_path / "empty.db")
+    pending = list(migrations.pending(db))
+    db.close()
+    assert pending[-1].name == LATEST
+
+
+def test_a_store_is_made_once_and_left_alone_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "hubiao.db"
+    migrate(path)
+    made = path.read_bytes()
+    migrate(path)
+    assert path.read_bytes() == made
+
+
+def test_a_store_of_an_older_program_is_taken_on(tmp_path: Path) -> None:
+    path = tmp_path / "hubiao.db"
+    shutil.copy(OLD_STORE, path)
+    migrate(path)
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT count(*) FROM epoch").fetchone() == (1,)
+    db.close()
+
+
+def test_a_file_that_is_no_database_is_told_by_sqlites_own_name(tmp_path: Path) -> None:
+    path = tmp_path / "hubiao.db"
+    path.write_bytes(b"x" * 9000)
+    with pytest.raises(sqlite3.DatabaseError) as told:
+        migrate(path)
+    assert told.value.sqlite_errorname == "SQLITE_NOTADB"
+
+
+def test_a_fault_inside_the_child_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError) as told:
+        migrate(tmp_path / "missing" / "hubiao.db")
+    assert told.value.sqlite_errorname == "SQLITE_CANTOPEN"
+
+
+def test_the_agent_does_without_the_libraries_of_others() -> None:
+    heavy = ("sqlite_utils", "pymodbus", "pydantic", "ruamel")
+    code = f"import sys, agent.cli.run; print([name for name in {heavy} if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"
