@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from agent.metered import metered_of
 from agent.meters import METER_PROTOCOLS, build_meter
 from agent.mqtt import Broker
 from agent.outbox import Outbox
-from agent.past import past_of
+from agent.past import beginning, newest_config, past_of
 from agent.poller import Polled, Poller
+from agent.receipts import ReceiptRefused, RolledBack, Stick, judge, pinned
 from agent.recorder import Recorder
 from agent.restore import recent, remember_meters
 from agent.store import Store
@@ -39,6 +40,7 @@ from drivers.ports.choose import latency_s, port_for
 logger = logging.getLogger(__name__)
 FAREWELL_S = 3.0  # of the five that a stop may take: for what is committed and not yet delivered
 DLT645_START = 0x68  # as a Modbus unit it would look like the start of a DL/T 645 frame to its neighbours
+STICK_S = 30.0  # between looks at receipts that came on a stick
 OpenPort = Callable[[dict[str, Any]], Port]  # a line of the effective configuration → its port
 CONFIG_KEYS = ("settings", "lines", "meters", "points", "tenancies", "schedules", "holidays", "models", "version")
 
@@ -65,8 +67,12 @@ class Agent:
         self._store = Store(data, self.clock.hold)
         key = load_or_create(data)
         identity = Identity(settings["park"], settings["gateway"], self.config["version"])
-        self.log = await open_log(self._store, identity, self.clock, key)
-        self.log.add(Config(**{name: self.config[name] for name in CONFIG_KEYS}))
+        mqtt = private.get("mqtt") or {}
+        self.log = await open_log(self._store, identity, self.clock, key, pinned(mqtt.get("auditors") or []))
+        self.log.bounds = self._bounds
+        config = Config(**{name: self.config[name] for name in CONFIG_KEYS})
+        former = newest_config(data, self.log.epoch)
+        self.log.add(config)
         limits = self._limits()
         first_slot_s = self._slot_after(self.clock.wall_ms() // 1000)
         metered = [metered_of(meter, limits[meter["id"]], self.plan, first_slot_s) for meter in self.config["meters"]]
@@ -81,10 +87,19 @@ class Agent:
             past=lambda meter, before_s: past_of(data, self.log.epoch, meter, before_s, self.plan.interval_s),
         )
         self._remember(data, books)
+        if former is not None and former != config:
+            self._replan(data, books, former)
         self.pollers = list(self._pollers(limits))
-        if private.get("mqtt"):
-            broker = Broker.of(private["mqtt"])
-            self.outbox = Outbox(self.log, broker, self.clock, self.plan.interval_s, self.recorder.undeliverable)
+        if mqtt:
+            self.outbox = Outbox(
+                self.log,
+                Broker.of(mqtt),
+                self.clock,
+                self.plan.interval_s,
+                self.recorder.undeliverable,
+                take=self.recorder.receipt,
+                metered=bool(mqtt.get("metered")),
+            )
         await self.log.commit()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -93,13 +108,14 @@ class Agent:
         writer = asyncio.create_task(self.recorder.run(), name="recorder")
         sender = asyncio.create_task(self.outbox.run(), name="outbox") if self.outbox else None
         ending = asyncio.create_task(stop.wait(), name="stop")
-        tasks = [*lines, writer, ending, *([sender] if sender else [])]
+        stick = asyncio.create_task(self._take_from_stick(), name="receipts")
+        tasks = [*lines, writer, stick, ending, *([sender] if sender else [])]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {ending}:
                 task.result()  # raises what ended it
         finally:
-            await _cancel([*lines, ending])
+            await _cancel([*lines, stick, ending])
             await _cancel([writer])
             await self.recorder.finish()
             if self.outbox is not None and sender is not None:
@@ -107,6 +123,27 @@ class Agent:
                 await _cancel([sender])
             await self.log.close()
             await self._store.close()
+
+    async def _take_from_stick(self) -> None:
+        """Receipts that `hubiao receipt import` left. Ends with RolledBack where one proves it."""
+        stick = Stick(Path(self.config["private"]["data"]))
+        while True:
+            for path, payload in stick.waiting():
+                try:
+                    self.recorder.receipt(await judge(payload, self.log))
+                except ReceiptRefused as error:
+                    logger.warning("receipt ignored file=%s %s", path.name, error)
+                except RolledBack as error:
+                    self.log.disown(error.note)
+                    raise
+                path.unlink()
+            await self.clock.sleep(STICK_S)
+
+    def _bounds(self, slot_s: int) -> int:
+        """2 at a bound of a billing period, 1 at a bound of a day, else 0."""
+        if self.plan.billing_period_of(slot_s)[0] == slot_s:
+            return 2
+        return int(self.plan.day_of(slot_s)[0] == slot_s)
 
     def signs_of_life(self) -> list[int]:
         """Boot clock at which each line and the writer last moved."""
@@ -130,6 +167,12 @@ class Agent:
         remember_meters(data, self.log.epoch, now_ms, polled, self.plan.interval_s)
         if self.clock.sync()[0] != "none":
             self.recorder.outage("power")
+
+    def _replan(self, data: Path, books: Books, former: Config) -> None:
+        """What the configuration says otherwise of times gone by is written again."""
+        since_s, plain = beginning(data, self.log.epoch), asdict(former)
+        if since_s is not None:
+            books.replan(Plan.from_config(plain, period_finder(plain)), since_s, self.clock.wall_ms() // 1000)
 
     def _pollers(self, limits: dict[str, Limits]) -> Iterator[Poller]:
         now_s = self.clock.wall_ms() // 1000

@@ -2,13 +2,19 @@
 
 A `Connection` lives from CONNECT to its loss and is then thrown away with everything paho holds: the database is the
 queue, so nothing may wait inside the client and be sent again behind our back. A publish is answered by the broker's
-reason code, never by `is_published()`, which is true for refusals too.
+reason code, never by `is_published()`, which is true for refusals too. What arrives waits in a short queue: a flood of
+it is dropped, not stored.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
+import struct
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +22,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt import MQTTException
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -24,6 +31,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from contract.topics import CONTENT_TYPE
 
 KEEPALIVE_S = 30  # a half-open connection is found within one and a half of these
+GOODBYE_S = 1.0  # for DISCONNECT to leave; a socket that takes nothing is then shut
+WINDOW = 20  # of unanswered publishes
+ARRIVED = 64  # messages that may wait to be looked at; receipts are retained, so a dropped one comes again
+ARRIVED_BYTES = 64 * 1024  # of a packet: far more than a receipt
+MALFORMED = (MQTTException, ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error, OSError)
 DEFAULT_PORT = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -66,48 +78,76 @@ class Will:
     payload: bytes
 
 
-class Connection:
-    """One connection. `lost` is done when it is no more, with the reason as its result."""
+class _Client(paho.Client):
+    """paho, but a packet that its parser stumbles over ends the connection instead of the thread."""
 
-    def __init__(self, broker: Broker, client_id: str, will: Will, on_message: Callable[[str, bytes], None]) -> None:
+    stumbled: Callable[[str], None]
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        try:
+            return super().loop_forever(timeout, retry_first_connection)
+        except MALFORMED as error:
+            self.stumbled(f"malformed packet: {error}")
+            return paho.MQTT_ERR_PROTOCOL
+
+
+class Connection:
+    """One connection. `lost` says why it is no more, "" while it stands; `wake` is set whenever something happened."""
+
+    def __init__(self, broker: Broker, client_id: str, will: Will, wake: asyncio.Event) -> None:
         self.broker = broker
-        self.window = 20  # of unanswered publishes; the broker's receive maximum may lower it
+        self.window = WINDOW  # the broker's receive maximum may lower it
         self.packet_limit: int | None = None  # bytes the broker takes in one packet, None: any
+        self.lost = ""
+        self.answers: deque[tuple[int, ReasonCode]] = deque()  # (message id, the broker's reason code)
+        self.arrived: deque[tuple[str, bytes]] = deque(maxlen=ARRIVED)  # (topic, payload), the oldest dropped first
+        self.unanswered: dict[int, float] = {}  # message id → when it was sent, seconds of time.monotonic
+        self.subscribed = False
+        self._wake = wake
         self._loop = asyncio.get_running_loop()
-        self.lost: asyncio.Future[str] = self._loop.create_future()
         self._connected: asyncio.Future[None] = self._loop.create_future()
-        self._waiting: dict[int, asyncio.Future[ReasonCode]] = {}
-        self._on_message = on_message
+        self._answered: deque[tuple[int, ReasonCode]] = deque()  # written by paho's thread
         self._client = self._make(client_id, will)
+
+    @property
+    def room(self) -> int:
+        """Publishes that may still be sent before an answer."""
+        return self.window - len(self.unanswered)
 
     async def open(self) -> None:
         """Connects. Raises UplinkError."""
         try:
             self._secure()
-            self._client.connect_async(self.broker.host, self.broker.port, KEEPALIVE_S, clean_start=True)
+            limits = Properties(PacketTypes.CONNECT)
+            limits.MaximumPacketSize = ARRIVED_BYTES
+            limits.ReceiveMaximum = ARRIVED
+            self._client.connect_async(
+                self.broker.host, self.broker.port, KEEPALIVE_S, clean_start=True, properties=limits
+            )
             self._client.loop_start()
             await self._connected
         except (OSError, ValueError) as error:
             raise UplinkError(f"{self.broker}: {error}") from error
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> asyncio.Future[ReasonCode]:
-        """Sends one message; the future gives the broker's reason code, or is cancelled if the connection is lost.
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+        """Sends one message; gives its id, under which `answers` will hold the broker's reason code (QoS 1).
 
         Raises UplinkError when the connection is already lost.
         """
         properties = Properties(PacketTypes.PUBLISH)
         properties.ContentType = CONTENT_TYPE
-        future: asyncio.Future[ReasonCode] = self._loop.create_future()
-        if self.lost.done():
-            raise UplinkError(self.lost.result())
+        if self.lost:
+            raise UplinkError(self.lost)
         info = self._client.publish(topic, payload, qos, retain, properties)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise UplinkError(paho.error_string(info.rc))
-        if qos == 0:
-            future.set_result(ReasonCode(PacketTypes.PUBACK, "Success"))
-        else:
-            self._waiting[info.mid] = future
-        return future
+        if qos:
+            self.unanswered[info.mid] = time.monotonic()
+        return info.mid
+
+    def overdue_s(self) -> float:
+        """How long the oldest publish waits for its answer, in real seconds."""
+        return time.monotonic() - next(iter(self.unanswered.values())) if self.unanswered else 0.0
 
     def subscribe(self, topic: str) -> None:
         self._client.subscribe(topic, qos=1)
@@ -115,11 +155,17 @@ class Connection:
     async def close(self) -> None:
         """Leaves, properly if the connection still stands; the broker then forgets the will."""
         self._client.disconnect()
-        await self._loop.run_in_executor(None, self._client.loop_stop)
+        stopping = self._loop.run_in_executor(None, self._client.loop_stop)
+        done, _ = await asyncio.wait([stopping], timeout=GOODBYE_S)
+        held = self._client.socket()
+        if not done and isinstance(held, socket.socket):
+            with contextlib.suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+        await stopping
         self._lose("closed")
 
     def _make(self, client_id: str, will: Will) -> paho.Client:
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -127,11 +173,13 @@ class Connection:
         )
         client.max_inflight_messages_set(0)  # the outbox keeps the window; paho must not queue
         client.will_set(will.topic, will.payload, qos=1, retain=True)
+        client.stumbled = lambda why: self._call(self._lose, why)
         client.on_connect = self._on_connect
         client.on_connect_fail = lambda *_: self._call(self._fail, "cannot be reached")
         client.on_disconnect = lambda _c, _u, _f, code, _p: self._call(self._lose, str(code))
-        client.on_publish = lambda _c, _u, mid, code, _p: self._call(self._answered, mid, code)
-        client.on_message = lambda _c, _u, message: self._call(self._on_message, message.topic, message.payload)
+        client.on_publish = self._on_publish
+        client.on_subscribe = lambda *_: self._call(self._on_subscribed)
+        client.on_message = self._on_message
         return client
 
     def _secure(self) -> None:
@@ -148,7 +196,7 @@ class Connection:
     # paho's thread calls these; everything else happens on the loop
 
     def _call(self, action: Callable[..., None], *arguments: Any) -> None:
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             self._loop.call_soon_threadsafe(action, *arguments)
 
     def _on_connect(self, _client: Any, _user: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
@@ -156,6 +204,16 @@ class Connection:
             self._call(self._fail, str(code))
         else:
             self._call(self._accepted, properties)
+
+    def _on_publish(self, _client: Any, _user: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
+        self._answered.append((mid, code))
+        if len(self._answered) == 1:  # else the loop was told already
+            self._call(self._take_answers)
+
+    def _on_message(self, _client: Any, _user: Any, message: paho.MQTTMessage) -> None:
+        self.arrived.append((message.topic, bytes(message.payload)))
+        if len(self.arrived) == 1:
+            self._call(self._wake.set)
 
     # on the loop
 
@@ -167,19 +225,22 @@ class Connection:
         if not self._connected.done():
             self._connected.set_result(None)
 
+    def _on_subscribed(self) -> None:
+        self.subscribed = True
+        self._wake.set()
+
     def _fail(self, reason: str) -> None:
         if not self._connected.done():
             self._connected.set_exception(UplinkError(f"{self.broker}: {reason}"))
 
     def _lose(self, reason: str) -> None:
         self._fail(reason)
-        if not self.lost.done():
-            self.lost.set_result(reason)
-        for future in self._waiting.values():
-            future.cancel()
-        self._waiting.clear()
+        self.lost = self.lost or reason
+        self._wake.set()
 
-    def _answered(self, mid: int, code: ReasonCode) -> None:
-        future = self._waiting.pop(mid, None)
-        if future is not None and not future.done():
-            future.set_result(code)
+    def _take_answers(self) -> None:
+        while self._answered:
+            mid, code = self._answered.popleft()
+            if self.unanswered.pop(mid, None) is not None:
+                self.answers.append((mid, code))
+        self._wake.set()

@@ -1,153 +1,320 @@
 """What still has to reach the broker, and sending it: record by record, byte for byte as in the log.
 
-The database is the queue. Only what is committed and signed is sent, at most a window of it unanswered; a record counts
-as delivered when the broker's reason code is no failure. A lost connection forgets what was in flight and begins again
-at the mark: whoever listens knows a record by (gateway, epoch, seq).
+The database is the queue. Only what is committed and signed is sent, at most a window of it unanswered. A record counts
+as delivered when the broker's reason code is no failure and, where auditors are pinned, a receipt of each covers it. A
+lost connection forgets what was in flight and begins again at the mark, so does a broker that acknowledges and drops:
+whoever listens knows a record by (gateway, epoch, seq). Receipts are the only thing that comes down.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 from agent.log import Log
 from agent.mqtt import Broker, Connection, UplinkError, Will
+from agent.receipts import ReceiptRefused, RolledBack, judge
+from agent.sending import Stretch, stretches
+from agent.store import Receipt
 from contract import topics
-from contract.records import canonical, decode, instant
-from contract.tree import leaf_hash
+from contract.records import canonical, instant
 from drivers.clock import Clock
 
 logger = logging.getLogger(__name__)
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # between attempts to reach a broker
+ANSWER_S = 60.0  # real time without a PUBACK: half-open, or the broker lost it
+RETRY_MS = 86_400_000  # a record that the broker refused is tried again daily
+METERED_PER_S = 50.0  # records of the backlog on a metered uplink: about half a megabit a second
+RESEND_INTERVALS = 3  # without a receipt for what was acknowledged: the broker may have dropped it
+RESEND_MOST = 96  # the wait doubles up to this many intervals: an auditor on holiday costs no traffic
+FRUITLESS = 3  # connections lost over the same record: then it is the record
+FIRST_RECEIPTS_S = 1.0  # for retained receipts to arrive before anything is sent: they may say we were rolled back
+PACKET_OVERHEAD = 200  # bytes of a PUBLISH besides topic and payload, rounded up
 Refused = Callable[[int, str, str], None]  # (seq, kind, reason) of a record that the broker will not take
+Take = Callable[[Receipt], None]  # what to do with an accepted receipt
+
+
+def ignore(_receipt: Receipt) -> None:
+    """For a log without auditors."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A record in flight; `again`: it had been set aside."""
+
+    seq: int
+    kind: str
+    again: bool = False
 
 
 class Outbox:
-    """Publishes one log. `run` ends only when cancelled; `stop` says goodbye first."""
+    """Publishes one log. `run` ends only when cancelled, or with RolledBack."""
 
-    def __init__(self, log: Log, broker: Broker, clock: Clock, interval_s: int, refused: Refused) -> None:
+    def __init__(
+        self,
+        log: Log,
+        broker: Broker,
+        clock: Clock,
+        interval_s: int,
+        refused: Refused,
+        *,
+        take: Take = ignore,
+        metered: bool = False,
+    ) -> None:
         self.connected = False
         self._log, self._broker, self._clock = log, broker, clock
-        self._interval_s = interval_s
-        self._refused = refused
-        self._next = log.delivered  # the first record not yet handed to the present connection
-        self._leaves: list[str] = []  # hex leaf hashes of records handed over, not yet published themselves
+        self._interval_s, self._metered = interval_s, metered
+        self._refused, self._take = refused, take
+        self._acked = log.delivered  # every record below was acknowledged or set aside
+        self._done: set[int] = set()  # acknowledged or set aside, above that
+        self._sent: dict[int, _Sent] = {}  # message id → record in flight
+        self._stretches: list[Stretch] = []
         self._checkpointed = ""
-        self._done: set[int] = set()  # delivered or set aside, above the mark
-        self._flight: dict[asyncio.Future[Any], int] = {}
+        self._checkpoint_ms = 0  # boot clock when it was published
+        self._aside: set[int] = set()
+        self._retry_ms = 0  # boot clock at which records set aside are due
+        self._credit = 0.0  # records of the backlog that a metered uplink may send now
+        self._credit_ms = 0
+        self._resend_intervals = RESEND_INTERVALS
+        self._progress_ms = clock.boot_ms()  # boot clock of the last receipt, or of the last resend
+        self._suspect: tuple[int, int] = (-1, 0)  # first record in flight when connections were lost, how often
+        self._seen_receipts = not log.auditors
 
     @property
     def waiting(self) -> int:
-        """Committed records not yet delivered."""
-        return self._log.size - self._log.delivered - len(self._done)
+        """Committed records that the broker has not acknowledged yet."""
+        return self._log.size - self._acked - len(self._done)
 
     async def run(self) -> None:
         """Connects, sends, reconnects with growing pauses; the agent goes on without it."""
         attempt = 0
+        self._aside = {aside.seq for aside in await self._log.aside(1 << 62)}
         while True:
-            connection = Connection(self._broker, self._client_id(), self._will(), _ignore)
+            connection = Connection(self._broker, self._client_id(), self._will(), self._log.committed)
             try:
                 await connection.open()
-                attempt = 0
                 self.connected = True
                 logger.info("broker reached broker=%s waiting=%d", self._broker, self.waiting)
+                before, since_ms = self._acked, self._clock.boot_ms()
                 await self._drain(connection)
             except UplinkError as error:
                 if attempt == 0:
                     logger.warning("broker lost broker=%s waiting=%d reason=%s", self._broker, self.waiting, error)
+                if self.connected:
+                    progress = self._acked > before
+                    await self._suspect_first(progress=progress)
+                    if progress or self._clock.boot_ms() - since_ms > ANSWER_S * 1000:
+                        attempt = 0
             finally:
                 self.connected = False
                 with contextlib.suppress(UplinkError):
                     connection.publish(*self._status("stopping"), retain=True)
                 await connection.close()
-                self._forget_flight()
             await self._clock.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
             attempt += 1
 
     async def drained(self) -> None:
-        """Returns when everything committed was delivered."""
+        """Returns when the broker acknowledged everything committed."""
         while self.waiting:
             await self._clock.sleep(0.05)
 
     async def _drain(self, connection: Connection) -> None:
+        """Sends until the connection is lost. Raises UplinkError."""
+        self._begin_again()
+        if self._suspect[1]:
+            connection.window = 1  # to see which record it is
         connection.publish(*self._status("online"), retain=True)
-        while not connection.lost.done():
+        await self._subscribe(connection)
+        while not connection.lost:
             self._log.committed.clear()
+            await self._take_answers(connection)
+            await self._take_receipts(connection)
+            await self._resend_if_overdue()
             await self._send(connection)
             self._send_proofs(connection)
-            await self._wait(connection)
-        raise UplinkError(connection.lost.result())
+            await self._retry_aside(connection)
+            if connection.overdue_s() > ANSWER_S:
+                raise UplinkError("no acknowledgement for a minute")
+            try:
+                async with asyncio.timeout(self._patience_s()):
+                    await self._log.committed.wait()
+            except TimeoutError:
+                continue
+        raise UplinkError(connection.lost)
+
+    async def _subscribe(self, connection: Connection) -> None:
+        """To receipts, and nothing else; the first time what is retained is heard before anything is sent."""
+        if not self._log.auditors:
+            return
+        who = self._log.identity
+        connection.subscribe(topics.receipt_filter(who.park, who.gateway))
+        if not self._seen_receipts:
+            self._seen_receipts = True
+            await self._clock.sleep(FIRST_RECEIPTS_S)
 
     async def _send(self, connection: Connection) -> None:
-        room = connection.window - len(self._flight)
-        if room <= 0 or self._next >= self._log.size:
-            return
-        for seq, record in await self._log.read(self._next, room):
-            head, body = decode(record)
-            topic = topics.topic(head, body, interval_s=self._interval_s)
-            if connection.packet_limit and len(record) + len(topic) + 200 > connection.packet_limit:
-                await self._set_aside(seq, head.kind, "larger than the broker takes")
-            else:
-                self._flight[connection.publish(topic, record)] = seq
-            self._leaves.append(leaf_hash(record).hex())
-            self._next = seq + 1
-            if len(self._leaves) == topics.MAX_HASHES:
-                self._send_hashes(connection)
+        """Hands over records, what is new before the backlog, as long as there is room."""
+        for n, stretch in enumerate(self._stretches):
+            while connection.room > 0 and stretch.left and (n == 0 or self._may_send_backlog()):
+                seq, record = await stretch.take()
+                self._send_hashes(connection, stretch, full=topics.MAX_HASHES)
+                if record is None or seq in self._aside:
+                    self._settle(seq)
+                    continue
+                raw = json.loads(record)
+                topic = topics.topic_of(raw, interval_s=self._interval_s)
+                if connection.packet_limit and len(record) + len(topic) + PACKET_OVERHEAD > connection.packet_limit:
+                    await self._set_aside(seq, raw["kind"], "larger than the broker takes")
+                else:
+                    self._sent[connection.publish(topic, record)] = _Sent(seq, raw["kind"])
+            if not stretch.left:
+                self._send_hashes(connection, stretch, full=1)
 
     def _send_proofs(self, connection: Connection) -> None:
-        """The newest checkpoint, once every record and hash under it was handed over."""
-        if self._next < self._log.size or self._checkpointed == self._log.checkpoint:
+        """The newest checkpoint, once the newest record was handed over; again after an interval of silence."""
+        now_ms = self._clock.boot_ms()
+        if self._stretches[0].left or not self._log.checkpoint:
             return
-        self._send_hashes(connection)
-        self._checkpointed = self._log.checkpoint
+        if self._checkpointed == self._log.checkpoint and now_ms < self._checkpoint_ms + self._interval_s * 1000:
+            return
+        self._checkpointed, self._checkpoint_ms = self._log.checkpoint, now_ms
         who = self._log.identity
         connection.publish(topics.checkpoint(who.park, who.gateway), self._checkpointed.encode(), retain=True)
 
-    def _send_hashes(self, connection: Connection) -> None:
-        if not self._leaves:
+    def _send_hashes(self, connection: Connection, stretch: Stretch, *, full: int) -> None:
+        if connection.packet_limit:
+            full = min(full, max(1, (connection.packet_limit - 2 * PACKET_OVERHEAD) // 67))
+        if len(stretch.leaves) < full:
             return
         who = self._log.identity
-        body = {"epoch": self._log.epoch.id, "from": self._next - len(self._leaves), "hashes": self._leaves}
+        first = stretch.next - len(stretch.leaves)
+        body = {"epoch": self._log.epoch.id, "from": first, "hashes": stretch.leaves}
         connection.publish(topics.hashes(who.park, who.gateway), canonical(body))
-        self._leaves = []
+        stretch.leaves = []
 
-    async def _wait(self, connection: Connection) -> None:
-        """Until an answer, a commit, or the end of the connection."""
-        committed = asyncio.ensure_future(self._log.committed.wait())
-        try:
-            await asyncio.wait([*self._flight, committed, connection.lost], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            committed.cancel()
-        for future in [future for future in self._flight if future.done()]:
-            seq = self._flight.pop(future)
-            if future.cancelled():
+    async def _take_answers(self, connection: Connection) -> None:
+        while connection.answers:
+            mid, code = connection.answers.popleft()
+            sent = self._sent.pop(mid, None)
+            if sent is None:
+                if code.is_failure:
+                    logger.warning("broker refuses what is no record reason=%s", code)
+            elif code.is_failure:
+                await self._set_aside(sent.seq, "" if sent.again else sent.kind, str(code))
+            elif sent.again:
+                self._aside.discard(sent.seq)
+                await self._log.taken_after_all(sent.seq)
+                logger.info("record taken after all seq=%d", sent.seq)
+            else:
+                self._settle(sent.seq)
+
+    async def _take_receipts(self, connection: Connection) -> None:
+        while connection.arrived:
+            topic, payload = connection.arrived.popleft()
+            try:
+                receipt = await judge(payload, self._log)
+                who = self._log.identity
+                if topic != topics.receipt(who.park, who.gateway, receipt.auditor):
+                    raise ReceiptRefused("stands on another topic")
+            except RolledBack as error:
+                self._log.disown(error.note)
+                raise
+            except ReceiptRefused as error:
+                logger.debug("receipt ignored topic=%s %s", topic, error)
                 continue
-            code = future.result()
-            if code.is_failure:
-                await self._set_aside(seq, "record", str(code))
-            self._deliver(seq)
+            self._take(receipt)
+            self._progress_ms, self._resend_intervals = self._clock.boot_ms(), RESEND_INTERVALS
+        self._mark()
 
-    def _deliver(self, seq: int) -> None:
-        self._done.add(seq)
-        while self._log.delivered in self._done:
-            self._done.remove(self._log.delivered)
-            self._log.delivered += 1
+    async def _resend_if_overdue(self) -> None:
+        """Back to the last receipt when none comes for what was acknowledged long ago."""
+        witnessed = self._log.witnessed_by_all
+        owed = self._log.auditors and witnessed < min(self._acked, self._log.testimony)
+        now_ms = self._clock.boot_ms()
+        if not owed:
+            self._progress_ms = now_ms
+        elif now_ms > self._progress_ms + self._resend_intervals * self._interval_s * 1000:
+            logger.warning("no receipt for what was acknowledged: sending again from=%d", witnessed)
+            self._resend_intervals = min(2 * self._resend_intervals, RESEND_MOST)
+            self._progress_ms = now_ms
+            self._begin_again()
+
+    async def _retry_aside(self, connection: Connection) -> None:
+        """Once a day, records that were refused."""
+        if self._clock.boot_ms() < self._retry_ms:
+            return
+        self._retry_ms = self._clock.boot_ms() + self._interval_s * 1000
+        due = await self._log.aside(self._clock.wall_ms() - RETRY_MS)
+        under_way = {sent.seq for sent in self._sent.values()}
+        for aside in [aside for aside in due if aside.seq not in under_way][: max(0, connection.room)]:
+            for seq, record, _ in await self._log.read(aside.seq, 1):
+                if seq == aside.seq and record is not None:
+                    raw = json.loads(record)
+                    topic = topics.topic_of(raw, interval_s=self._interval_s)
+                    self._sent[connection.publish(topic, record)] = _Sent(seq, raw["kind"], again=True)
+                    self._retry_ms = 0  # there may be more
 
     async def _set_aside(self, seq: int, kind: str, reason: str) -> None:
-        logger.warning("record set aside seq=%d kind=%s reason=%s", seq, kind, reason)
+        """kind: "" where it was set aside before, which is no news."""
+        self._aside.add(seq)
         await self._log.set_aside(seq, reason)
-        self._deliver(seq)
-        self._refused(seq, kind, reason)
+        self._settle(seq)
+        if kind:
+            logger.warning("record set aside seq=%d kind=%s reason=%s", seq, kind, reason)
+            self._refused(seq, kind, reason)
 
-    def _forget_flight(self) -> None:
-        self._flight.clear()
-        self._done.clear()
-        self._leaves.clear()
-        self._next = self._log.delivered
+    async def _suspect_first(self, *, progress: bool) -> None:
+        """After a loss: what is in flight is forgotten; a record over which every connection is lost is set aside."""
+        first = min((sent.seq for sent in self._sent.values() if not sent.again), default=-1)
+        if progress or first < 0:
+            self._suspect = (-1, 0)
+        elif first == self._suspect[0]:
+            self._suspect = (first, self._suspect[1] + 1)
+        else:
+            self._suspect = (first, 1)
+        if self._suspect[1] >= FRUITLESS:
+            self._suspect = (-1, 0)
+            await self._set_aside(first, "record", "every connection was lost over it")
+
+    def _settle(self, seq: int) -> None:
+        """The broker has it, or will not have it."""
+        if seq >= self._acked:
+            self._done.add(seq)
+        while self._acked in self._done:
+            self._done.remove(self._acked)
+            self._acked += 1
+        self._mark()
+
+    def _mark(self) -> None:
+        held = min(self._acked, self._log.witnessed_by_all) if self._log.auditors else self._acked
+        self._log.delivered = max(self._log.delivered, held)
+
+    def _begin_again(self) -> None:
+        self._sent.clear()
+        self._stretches = stretches(self._log)
         self._checkpointed = ""
+
+    def _may_send_backlog(self) -> bool:
+        """Without a metered uplink always; else at METERED_PER_S."""
+        if not self._metered:
+            return True
+        now_ms = self._clock.boot_ms()
+        self._credit = min(METERED_PER_S, self._credit + (now_ms - self._credit_ms) / 1000 * METERED_PER_S)
+        self._credit_ms = now_ms
+        if self._credit < 1:
+            return False
+        self._credit -= 1
+        return True
+
+    def _patience_s(self) -> float:
+        """How long to wait when nothing happens."""
+        if self._metered and self._stretches[-1].left:
+            return 1.0
+        return min(ANSWER_S / 4, self._interval_s) if self._sent else float(self._interval_s)
 
     def _client_id(self) -> str:
         return f"hubiao-{self._log.identity.park}-{self._log.identity.gateway}"
@@ -167,7 +334,3 @@ class Outbox:
                 "version": who.version,
             }
         )
-
-
-def _ignore(_topic: str, _payload: bytes) -> None:
-    """Nothing that arrives changes any state."""

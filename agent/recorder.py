@@ -7,6 +7,7 @@ backfill, people ──▶ corrections ─────────────�
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -16,8 +17,9 @@ from agent.corrections import Corrections, PastOf, no_past
 from agent.inbox import Inbox
 from agent.log import Log
 from agent.metered import Metered, point_at, states_another
-from agent.reading import Backfilled, Finding, LineState, Missed, Observation, Stated, SweepDone
+from agent.reading import Backfilled, Finding, Happened, LineState, Missed, Observation, Stated, SweepDone
 from agent.slots import Known, SlotReading
+from agent.store import Receipt
 from agent.validation import Verdict
 from contract.plan import Plan
 from contract.records import Check, Event, Gap, Reading, Scope, Supersedes, Why, instant, plain, slot_instant
@@ -59,7 +61,7 @@ class Recorder:
         self.corrections = Corrections(plan, self.meters, log, books, clock, inbox=inbox, past=past)
         self.lines_down: dict[str, int] = {}  # line → since when, wall ms
         self._plan, self._log, self._books, self._clock = plan, log, books, clock
-        self._queue: asyncio.Queue[Finding] = asyncio.Queue(QUEUE)
+        self._queue: asyncio.Queue[Finding | Receipt] = asyncio.Queue(QUEUE)
         self._refusals: list[tuple[int, str, str]] = []
         self._offset_ms = clock.wall_ms() - clock.boot_ms()
         self.alive_ms = clock.boot_ms()
@@ -73,6 +75,11 @@ class Recorder:
     async def put(self, finding: Finding) -> None:
         """Hands over what a line found; waits when the writer is far behind."""
         await self._queue.put(finding)
+
+    def receipt(self, receipt: Receipt) -> None:
+        """An accepted receipt, for its `witness` record. With a full queue it is dropped: it stays at the broker."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(receipt)
 
     def undeliverable(self, seq: int, kind: str, reason: str) -> None:
         """A record that the broker will not take; events about events are not made."""
@@ -91,10 +98,10 @@ class Recorder:
                 await self.settle()
                 continue
             self.take(finding)
-            if isinstance(finding, SweepDone):
+            if isinstance(finding, (SweepDone, Receipt)):
                 await self.settle()
 
-    def take(self, finding: Finding) -> None:
+    def take(self, finding: Finding | Receipt) -> None:
         """Turns one finding into readings and events of the commit to come."""
         if isinstance(finding, Observation):
             self._observed(self.meters[finding.meter], finding)
@@ -106,6 +113,12 @@ class Recorder:
             self._stated(self.meters[finding.meter], finding)
         elif isinstance(finding, Backfilled):
             self.corrections.put(finding)
+        elif isinstance(finding, Happened):
+            logger.warning("%s meter=%s %s", finding.code, finding.meter, finding.details)
+            details = dict(finding.details)
+            self._event("meter", finding.meter, finding.code, details, at_ms=finding.from_ms, to_ms=finding.to_ms)
+        elif isinstance(finding, Receipt):
+            self._log.witness(finding)
 
     async def settle(self) -> None:
         """Gaps for what is overdue, then everything that follows from the new readings, then the commit."""

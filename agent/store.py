@@ -1,49 +1,56 @@
-"""The log's home on disk: one writer on a thread of its own, and readers that only read.
+"""The log's home on disk: one writer on a thread of its own.
 
 DIR/hubiao.db (SQLite, WAL, synchronous FULL: a record that was published survives a power cut), DIR/lock (held while
-an agent runs). What a commit returns from is durable. Knows nothing of meters or MQTT.
+an agent runs), DIR/ballast (see agent.ring). What a commit returns from is durable; what a failed one did is read back
+from the database, never inferred. Knows nothing of meters or MQTT.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from agent import ring
+from agent.reader import DATABASE as DATABASE
+from agent.reader import Epoch as Epoch
+from agent.reader import Reader as Reader
+from agent.reader import StoreError as StoreError
+from agent.reader import read_rows, unpack
 from agent.schema import EPOCH_SHIFT, migrate
-from contract.tree import HASH_BYTES
+from contract.tree import HASH_BYTES, Frontier
 
 T = TypeVar("T")
-DATABASE = "hubiao.db"
+CONDEMNED = "condemned"  # beside a database that turned out damaged while in use: the next start sets it aside
+_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_FULL = "SQLITE_FULL"
+# what the surroundings do to a store; any other fault while it is opened means that its content is broken
+_SURROUNDINGS = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_NOMEM")
 
 
-class StoreError(Exception):
-    """The disk refused, or another agent holds the store."""
+class StoreFull(StoreError):
+    """No room: in the ring, or on the disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One life of the store: `number` counts them here, `id` names it everywhere."""
-
-    number: int
-    id: str
-    cause: str
-    vkey: str
-    frontier: bytes
-    delivered: int
+class StoreDamaged(StoreError):
+    """What is on disk is no longer what was written. The store must be made anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one commit adds: records with their leaf hashes, from index `first`, and the frontier after them."""
+    """What one sweep adds: records with their leaf hashes, from index `first`, and the frontier after them.
+
+    A record may be empty: its body was given up before it could be stored.
+    """
 
     first: int
     at_ms: int
@@ -52,29 +59,60 @@ class Batch:
     frontier: bytes
 
 
+class Receipt(NamedTuple):
+    """An accepted receipt, for the table of that name."""
+
+    auditor: str
+    size: int
+    note: str
+
+
+class Aside(NamedTuple):
+    """A record that the broker refused."""
+
+    seq: int
+    reason: str
+    tried_ms: int
+
+
 class Store:
     """The one writer. `hold` is the clock's: virtual time stands still during a commit."""
 
     def __init__(self, directory: Path, hold: Callable[[], AbstractContextManager[None]]) -> None:
+        self.directory = directory
         self.path = directory / DATABASE
         self._hold = hold
         self._lock = _lock(directory)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._db: sqlite3.Connection | None = None
+        self._tight = False  # the disk itself is full: the file must not grow
 
     async def open(self) -> list[Epoch]:
-        """Migrates and opens; gives the epochs so far, oldest first."""
-        return await self._do(self._open)
+        """Migrates, opens and checks; gives the epochs so far, oldest first. StoreDamaged: see `set_aside_damaged`."""
+        return await self._do(self._open_checked)
+
+    async def set_aside_damaged(self) -> tuple[list[Epoch], Path]:
+        """Moves a damaged database aside, never deletes it; gives what epochs could still be read, and where it is."""
+        return await self._do(self._move_aside)
 
     async def begin_epoch(self, id: str, cause: str, vkey: str, frontier: bytes) -> Epoch:
         return await self._do(self._begin_epoch, id, cause, vkey, frontier)
 
-    async def append(self, epoch: Epoch, batch: Batch, delivered: int, note: tuple[int, str] | None) -> None:
-        """One transaction: the batch, the frontier, the delivery mark, and the checkpoint signed after the last one.
+    async def append(
+        self,
+        epoch: Epoch,
+        batches: Sequence[Batch],
+        delivered: int,
+        note: tuple[int, str] | None,
+        receipts: Sequence[Receipt] = (),
+        evictions: Sequence[ring.Eviction] = (),
+    ) -> None:
+        """One transaction: bodies given up, batches, frontier, delivery mark, receipts, and the last signed checkpoint.
 
-        Not undone by cancellation: once it began, it ends.
+        Not undone by cancellation: once it began, it ends. Batches that are there already (an earlier try went
+        through after all) are left out. Raises StoreError; StoreFull and StoreDamaged are two of its kind.
         """
-        await self._do(self._append, epoch, batch, delivered, note)
+        await self._do(self._append, epoch, batches, delivered, note, receipts, evictions)
 
     async def conclude(self, epoch: Epoch, delivered: int, note: tuple[int, str] | None) -> None:
         """At the end: the delivery mark and the newest checkpoint, which otherwise ride with the next commit."""
@@ -84,9 +122,37 @@ class Store:
         """Remembers a record that the broker refused, to be tried again."""
         await self._do(self._set_aside, epoch, seq, reason, tried_ms)
 
-    async def records(self, epoch: Epoch, first: int, count: int) -> list[tuple[int, bytes]]:
-        """Up to `count` (or a batch more) records from index `first` on, with their indexes."""
+    async def taken_after_all(self, epoch: Epoch, seq: int) -> None:
+        """The broker took a record that was set aside."""
+        await self._do(self._run, "DELETE FROM set_aside WHERE id = ?", (epoch.number << EPOCH_SHIFT) + seq)
+
+    async def aside(self, epoch: Epoch, tried_before_ms: int) -> list[Aside]:
+        """Records set aside and not tried since an instant."""
+        return await self._do(self._aside, epoch, tried_before_ms)
+
+    async def records(self, epoch: Epoch, first: int, count: int) -> list[tuple[int, bytes | None, bytes]]:
+        """Up to `count` (or a batch more) rows (index, record or None where it was given up, leaf hash)."""
         return await self._do(self._records, epoch, first, count)
+
+    async def frontier_at(self, epoch: Epoch, size: int) -> Frontier:
+        """The tree as it was at an earlier size, from the stored hashes."""
+        return await self._do(self._frontier_at, epoch, size)
+
+    async def last_of(self, epoch: Epoch) -> bytes | None:
+        """The newest record whose bytes are still there, None where there is none."""
+        return await self._do(self._last_of, epoch)
+
+    async def receipts(self, epoch: Epoch) -> list[Receipt]:
+        """Accepted receipts, oldest first."""
+        return await self._do(self._receipts, epoch)
+
+    async def evictions(self, epoch: Epoch, witnessed: int, bounds: ring.Bounds) -> list[ring.Eviction]:
+        """What to give up to make room: see agent.ring."""
+        return await self._do(self._evictions, epoch, witnessed, bounds)
+
+    async def make_room(self) -> None:
+        """After StoreFull: reuses the WAL, gives the ballast back to the disk if it is the disk that is full."""
+        await self._do(self._make_room)
 
     async def close(self) -> None:
         await self._do(self._close)
@@ -96,200 +162,228 @@ class Store:
     async def _do(self, action: Callable[..., T], *arguments: Any) -> T:
         loop = asyncio.get_running_loop()
         with self._hold():
-            try:
-                return await asyncio.shield(loop.run_in_executor(self._thread, action, *arguments))
-            except sqlite3.Error as error:
-                raise StoreError(f"{self.path}: {error}") from error
+            return await asyncio.shield(loop.run_in_executor(self._thread, self._translated, action, *arguments))
 
-    def _open(self) -> list[Epoch]:
-        migrate(self.path)
-        db = self._db = sqlite3.connect(self.path, isolation_level=None)
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute("PRAGMA wal_autocheckpoint=256")
-        db.execute("PRAGMA journal_size_limit=-1")  # a WAL never shrunk works on a full disk
-        rows = db.execute("SELECT number, id, cause, vkey, frontier, delivered FROM epoch ORDER BY number")
-        return [Epoch(*row) for row in rows]
+    def _translated(self, action: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return action(*arguments)
+        except sqlite3.Error as error:
+            name = _name(error)
+            text = f"{self.path}: {error}"
+            if name.startswith(_DAMAGE):
+                raise StoreDamaged(text) from error
+            if name == _FULL:
+                raise StoreFull(text) from error
+            self._drop()  # after an I/O error SQLite wants a new connection
+            raise StoreError(text) from error
+        except OSError as error:
+            raise StoreError(f"{error.filename or self.path}: {error.strerror}") from error
+
+    def _open_checked(self) -> list[Epoch]:
+        if (self.directory / CONDEMNED).exists():
+            raise StoreDamaged(f"{self.path}: was found damaged while in use")
+        ring.take_ballast(self.directory)
+        try:
+            try:
+                migrate(self.path)
+            except sqlite3.OperationalError as error:
+                if _name(error) != _FULL:
+                    raise
+                ring.release_ballast(self.directory)
+                migrate(self.path)
+            epochs = self._epochs()
+            self._check(epochs)
+        except sqlite3.Error as error:
+            if _name(error) == _FULL or _name(error).startswith(_SURROUNDINGS):
+                raise
+            raise StoreDamaged(f"{self.path}: {error}") from error
+        return epochs
+
+    def _check(self, epochs: list[Epoch]) -> None:
+        """Pages, and the newest epoch's frontier against its hashes. Raises StoreDamaged."""
+        said = self._one("PRAGMA quick_check(1)")
+        if said != "ok":
+            raise StoreDamaged(f"{self.path}: {said}")
+        for epoch in epochs[-1:]:
+            size = int.from_bytes(epoch.frontier[:8], "big")
+            if self._frontier_at(epoch, size).to_bytes() != epoch.frontier:
+                raise StoreDamaged(f"{self.path}: the hashes do not make up the tree of epoch {epoch.id}")
+
+    def _move_aside(self) -> tuple[list[Epoch], Path]:
+        epochs: list[Epoch] = []
+        try:
+            epochs = self._epochs()
+        except sqlite3.Error:
+            pass  # then nobody knows what epoch it was
+        self._drop()
+        n = 1
+        while (place := self.directory / f"damaged-{n}").exists():
+            n += 1
+        place.mkdir(mode=0o700)
+        for name in (DATABASE, DATABASE + "-wal", DATABASE + "-shm", CONDEMNED):
+            if (self.directory / name).exists():
+                (self.directory / name).rename(place / name)
+        return epochs, place
+
+    def condemn(self) -> None:
+        """Leaves word that the database is damaged, for the next start."""
+        (self.directory / CONDEMNED).touch()
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._db is None:
+            ring.reserve(self.path)
+            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            for pragma in ring.PRAGMAS:
+                self._db.execute(pragma)
+            ring.limit(self._db, tight=self._tight)
+        return self._db
+
+    def _drop(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _epochs(self) -> list[Epoch]:
+        sql = "SELECT number, id, cause, vkey, frontier, delivered FROM epoch ORDER BY number"
+        return [Epoch(*row) for row in self._connected().execute(sql)]
 
     def _begin_epoch(self, id: str, cause: str, vkey: str, frontier: bytes) -> Epoch:
         number = self._one("SELECT coalesce(max(number), 0) + 1 FROM epoch")
         self._run("INSERT INTO epoch VALUES (?, ?, ?, ?, ?, 0)", number, id, cause, vkey, frontier)
         return Epoch(number, id, cause, vkey, frontier, 0)
 
-    def _append(self, epoch: Epoch, batch: Batch, delivered: int, note: tuple[int, str] | None) -> None:
-        assert self._db is not None
-        body = zlib.compress(b"\n".join(batch.records), 6)
-        base = epoch.number << EPOCH_SHIFT
-        self._db.execute("BEGIN IMMEDIATE")
+    def _append(
+        self,
+        epoch: Epoch,
+        batches: Sequence[Batch],
+        delivered: int,
+        note: tuple[int, str] | None,
+        receipts: Sequence[Receipt],
+        evictions: Sequence[ring.Eviction],
+    ) -> None:
+        db = self._connected()
+        db.execute("BEGIN IMMEDIATE")
         try:
-            self._run(
-                "INSERT INTO batch VALUES (?, ?, ?, ?, ?)",
-                base + batch.first,
-                len(batch.records),
-                batch.at_ms,
-                b"".join(batch.hashes),
-                body,
-            )
-            self._run(
-                "UPDATE epoch SET frontier = ?, delivered = ? WHERE number = ?", batch.frontier, delivered, epoch.number
-            )
-            self._keep_note(epoch, note)
-            self._db.execute("COMMIT")
+            batches = self._missing(epoch, batches)
+            ring.evict(db, evictions)
+            for batch in batches:
+                self._insert(epoch, batch)
+            if batches:
+                self._run("UPDATE epoch SET frontier = ? WHERE number = ?", batches[-1].frontier, epoch.number)
+            for receipt in receipts:
+                sql = (
+                    "INSERT INTO receipt (auditor, size, epoch, note) SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS"
+                    " (SELECT 1 FROM receipt WHERE auditor = ?1 AND epoch = ?3 AND size >= ?2)"
+                )
+                self._run(sql, receipt.auditor, receipt.size, epoch.number, receipt.note)
+            self._conclude(epoch, delivered, note)
+            db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if db.in_transaction:  # SQLite itself rolls back after some errors
+                db.execute("ROLLBACK")
             raise
+        ring.take_ballast(self.directory)
+        if self._tight and ring.has_ballast(self.directory):
+            self._tight = False
+            ring.limit(db, tight=False)
+
+    def _missing(self, epoch: Epoch, batches: Sequence[Batch]) -> Sequence[Batch]:
+        """Those not in the database yet. Raises StoreDamaged where it holds another log."""
+        stored = self._one("SELECT frontier FROM epoch WHERE number = ?", epoch.number)
+        size = int.from_bytes(stored[:8], "big")
+        for n, batch in enumerate(batches):
+            if size == batch.first:
+                return batches[n:]
+            if size == batch.first + len(batch.hashes) and stored != batch.frontier:
+                raise StoreDamaged(f"{self.path}: holds another log of {size} records")
+        if batches and size != batches[-1].first + len(batches[-1].hashes):
+            raise StoreDamaged(f"{self.path}: holds {size} records, not {batches[0].first}")
+        return ()
+
+    def _insert(self, epoch: Epoch, batch: Batch) -> None:
+        body = zlib.compress(b"\n".join(batch.records), 6)
+        row = (
+            (epoch.number << EPOCH_SHIFT) + batch.first,
+            len(batch.hashes),
+            batch.at_ms,
+            b"".join(batch.hashes),
+            body,
+        )
+        self._run("INSERT INTO batch VALUES (?, ?, ?, ?, ?)", *row)
 
     def _conclude(self, epoch: Epoch, delivered: int, note: tuple[int, str] | None) -> None:
         self._run("UPDATE epoch SET delivered = ? WHERE number = ?", delivered, epoch.number)
-        self._keep_note(epoch, note)
-
-    def _keep_note(self, epoch: Epoch, note: tuple[int, str] | None) -> None:
         if note is not None:
             key = (epoch.number << EPOCH_SHIFT) + note[0]
             self._run("INSERT OR REPLACE INTO checkpoint VALUES (?, ?)", key, note[1])
 
     def _set_aside(self, epoch: Epoch, seq: int, reason: str, tried_ms: int) -> None:
-        self._run(
-            "INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?)", (epoch.number << EPOCH_SHIFT) + seq, reason, tried_ms
-        )
+        key = (epoch.number << EPOCH_SHIFT) + seq
+        self._run("INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?)", key, reason, tried_ms)
 
-    def _records(self, epoch: Epoch, first: int, count: int) -> list[tuple[int, bytes]]:
-        assert self._db is not None
-        found: list[tuple[int, bytes]] = []
-        for seq, record, _ in _read(self._db, epoch.number, first):
-            if record is not None:
-                found.append((seq, record))
+    def _aside(self, epoch: Epoch, tried_before_ms: int) -> list[Aside]:
+        base = epoch.number << EPOCH_SHIFT
+        sql = "SELECT id, reason, tried_ms FROM set_aside WHERE id >= ? AND id < ? AND tried_ms < ? ORDER BY id"
+        rows = self._connected().execute(sql, (base, base + (1 << EPOCH_SHIFT), tried_before_ms))
+        return [Aside(id_ - base, reason, tried_ms) for id_, reason, tried_ms in rows]
+
+    def _records(self, epoch: Epoch, first: int, count: int) -> list[tuple[int, bytes | None, bytes]]:
+        found: list[tuple[int, bytes | None, bytes]] = []
+        for row in read_rows(self._connected(), epoch.number, first):
+            found.append(row)
             if len(found) >= count:
                 break
         return found
 
-    def _run(self, sql: str, *arguments: Any) -> None:
-        assert self._db is not None
-        self._db.execute(sql, arguments)
-
-    def _one(self, sql: str, *arguments: Any) -> Any:
-        assert self._db is not None
-        return self._db.execute(sql, arguments).fetchone()[0]
-
-    def _close(self) -> None:
-        if self._db is not None:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._db.close()
-
-
-class Reader:
-    """A store opened for reading only, beside a running agent or without one."""
-
-    def __init__(self, path: Path) -> None:
-        database = path / DATABASE if path.is_dir() else path
-        if not database.exists():
-            raise StoreError(f"{database}: there is no store")
-        try:
-            self._db = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-            rows = self._db.execute("SELECT number, id, cause, vkey, frontier, delivered FROM epoch ORDER BY number")
-            self.epochs = [Epoch(*row) for row in rows]
-        except sqlite3.Error as error:
-            raise StoreError(f"{database}: {error}") from error
-
-    def records(self, epoch: Epoch, first: int = 0) -> Iterator[tuple[int, bytes | None, bytes]]:
-        """(index, record bytes or None where pruned, leaf hash), in order of the log."""
-        return _read(self._db, epoch.number, first)
-
-    def first_since(self, epoch: Epoch, at_ms: int) -> int:
-        """Index from which on every record was committed at or after an instant (undated commits count as after)."""
+    def _frontier_at(self, epoch: Epoch, size: int) -> Frontier:
         base = epoch.number << EPOCH_SHIFT
-        row = self._db.execute(
-            "SELECT max(id + count) FROM batch WHERE id >= ? AND id < ? AND at_ms > 0 AND at_ms < ?",
-            (base, base + (1 << EPOCH_SHIFT), at_ms),
-        ).fetchone()
-        return 0 if row[0] is None else int(row[0]) - base
+        frontier = Frontier()
+        sql = "SELECT hashes FROM batch WHERE id >= ? AND id < ? ORDER BY id"
+        for (hashes,) in self._connected().execute(sql, (base, base + size)):
+            for at in range(0, len(hashes), HASH_BYTES):
+                if frontier.size == size:
+                    return frontier
+                frontier.append(hashes[at : at + HASH_BYTES])
+        return frontier
 
-    def backwards(self, epoch: Epoch, last_to: int = 0) -> Iterator[tuple[int, bytes | None, bytes]]:
-        """The same, newest first, down to the index `last_to`."""
-        base, end = _range(epoch)
-        rows = self._db.execute(
-            "SELECT id, count, hashes, body FROM batch WHERE id + count > ? AND id >= ? AND id < ? ORDER BY id DESC",
-            (base + last_to, base, end),
-        )
-        for row in rows:
-            yield from (item for item in reversed(list(_unpack(base, *row))) if item[0] >= last_to)
-
-    def index_of(self, epoch: Epoch, leaf: bytes) -> int | None:
-        """Where the newest record with a leaf hash stands; reads hashes only."""
-        base, end = _range(epoch)
-        rows = self._db.execute(
-            "SELECT id, hashes FROM batch WHERE id >= ? AND id < ? AND instr(hashes, ?) ORDER BY id DESC",
-            (base, end, leaf),
-        )
-        for id_, hashes in rows:
-            leaves = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
-            if leaf in leaves:
-                return int(id_) - base + leaves.index(leaf)
+    def _last_of(self, epoch: Epoch) -> bytes | None:
+        base = epoch.number << EPOCH_SHIFT
+        sql = "SELECT id, count, hashes, body FROM batch WHERE id >= ? AND id < ? AND body IS NOT NULL ORDER BY id DESC"
+        for row in self._connected().execute(sql, (base, base + (1 << EPOCH_SHIFT))):
+            kept = [record for _, record, _ in unpack(base, *row) if record is not None]
+            if kept:
+                return kept[-1]
         return None
 
-    def size(self, epoch: Epoch) -> int:
-        """Records committed in the epoch."""
-        base, end = _range(epoch)
-        row = self._db.execute("SELECT max(id + count) FROM batch WHERE id >= ? AND id < ?", (base, end)).fetchone()
-        return 0 if row[0] is None else int(row[0]) - base
+    def _receipts(self, epoch: Epoch) -> list[Receipt]:
+        sql = "SELECT auditor, size, note FROM receipt WHERE epoch = ? ORDER BY id"
+        return [Receipt(*row) for row in self._connected().execute(sql, (epoch.number,))]
 
-    def growth(self, since_ms: int) -> tuple[int, int, int] | None:
-        """Bytes that dated commits since an instant wrote, and when (ms) the first and the last were; None of none."""
-        row = self._db.execute(
-            "SELECT sum(length(hashes) + ifnull(length(body), 0)), min(at_ms), max(at_ms) FROM batch WHERE at_ms >= ?",
-            (max(1, since_ms),),
-        ).fetchone()
-        return None if row[0] is None else (int(row[0]), int(row[1]), int(row[2]))
+    def _evictions(self, epoch: Epoch, witnessed: int, bounds: ring.Bounds) -> list[ring.Eviction]:
+        return ring.choose(self._connected(), epoch.number, witnessed, bounds)
 
-    def aside(self, epoch: Epoch) -> int:
-        """How many records the broker refused so far."""
-        base, end = _range(epoch)
-        row = self._db.execute("SELECT count(*) FROM set_aside WHERE id >= ? AND id < ?", (base, end)).fetchone()
-        return int(row[0])
+    def _make_room(self) -> None:
+        db = self._connected()
+        with contextlib.suppress(sqlite3.Error):  # on a full disk it may need room itself
+            db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        if not ring.is_at_limit(db):
+            ring.release_ballast(self.directory)
+            self._tight = True
+            ring.limit(db, tight=True)
 
-    def newest_checkpoint(self, epoch: Epoch) -> str | None:
-        """The last checkpoint kept; that of the newest commit is kept with the commit after it."""
-        base, end = _range(epoch)
-        sql = "SELECT note FROM checkpoint WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"
-        row = self._db.execute(sql, (base, end)).fetchone()
-        return None if row is None else str(row[0])
+    def _run(self, sql: str, *arguments: Any) -> None:
+        self._connected().execute(sql, arguments)
 
-    def checkpoints(self, epoch: Epoch) -> list[str]:
-        return [note for _, note in self._notes("checkpoint", epoch)]
+    def _one(self, sql: str, *arguments: Any) -> Any:
+        return self._connected().execute(sql, arguments).fetchone()[0]
 
-    def receipts(self, epoch: Epoch) -> list[str]:
-        rows = self._db.execute("SELECT note FROM receipt WHERE epoch = ? ORDER BY id", (epoch.number,))
-        return [note for (note,) in rows]
-
-    def close(self) -> None:
-        self._db.close()
-
-    def _notes(self, table: str, epoch: Epoch) -> list[tuple[int, str]]:
-        base = epoch.number << EPOCH_SHIFT
-        sql = f"SELECT id, note FROM {table} WHERE id >= ? AND id < ? ORDER BY id"
-        return list(self._db.execute(sql, (base, base + (1 << EPOCH_SHIFT))))
+    def _close(self) -> None:
+        self._drop()
 
 
-def _range(epoch: Epoch) -> tuple[int, int]:
-    """The ids in `batch` and `checkpoint` that belong to the epoch, half-open."""
-    return epoch.number << EPOCH_SHIFT, (epoch.number + 1) << EPOCH_SHIFT
-
-
-def _read(db: sqlite3.Connection, number: int, first: int) -> Iterator[tuple[int, bytes | None, bytes]]:
-    base, end = number << EPOCH_SHIFT, (number + 1) << EPOCH_SHIFT
-    # the batch that holds `first` is the last one that begins at or before it
-    start = db.execute("SELECT max(id) FROM batch WHERE id >= ? AND id <= ?", (base, base + first)).fetchone()[0]
-    rows = db.execute("SELECT id, count, hashes, body FROM batch WHERE id >= ? AND id < ? ORDER BY id", (start, end))
-    for row in rows:
-        yield from (item for item in _unpack(base, *row) if item[0] >= first)
-
-
-def _unpack(
-    base: int, id_: int, count: int, hashes: bytes, body: bytes | None
-) -> Iterator[tuple[int, bytes | None, bytes]]:
-    """The records of one row of `batch`: (index, bytes or None where pruned, leaf hash)."""
-    records: list[bytes | None] = [None] * count if body is None else list(zlib.decompress(body).split(b"\n"))
-    for index, record in enumerate(records):
-        yield id_ - base + index, record, hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]
+def _name(error: sqlite3.Error) -> str:
+    """SQLite's own name of what went wrong, "" where the fault is not SQLite's."""
+    return str(getattr(error, "sqlite_errorname", ""))
 
 
 def _lock(directory: Path) -> int:

@@ -9,6 +9,9 @@ hubiao/v1/{park}/gateway/{gateway}/boot|config|anchor|event|witness|pruned|check
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from contract.records import Balance, Body, Day, Event, Gap, Head, Interval, Reading, Statement, parse_slot
 
 ROOT = "hubiao/v1"
@@ -30,10 +33,25 @@ def topic(head: Head, body: Body, *, interval_s: int) -> str:
     if isinstance(body, (Reading, Gap)):
         return f"{ROOT}/{head.park}/meter/{body.meter}/{body.kind}"
     if isinstance(body, Balance):
-        return f"{ROOT}/{head.park}/balance/{_span(body, interval_s)}"
+        return f"{ROOT}/{head.park}/balance/{_span(body.from_, body.to, interval_s)}"
     if isinstance(body, Event) and body.scope == "meter":
         return f"{ROOT}/{head.park}/meter/{body.id}/event"
     return _gateway(head.park, head.gateway, body.kind)
+
+
+def topic_of(raw: Mapping[str, Any], *, interval_s: int) -> str:
+    """The same from a record's parsed JSON. Raises KeyError for what is no record."""
+    park, gateway, kind = raw["park"], raw["gateway"], raw["kind"]
+    if kind in ("interval", "day", "statement"):
+        holder = f"point/{raw['point']}" if raw["tenant"] is None else f"tenant/{raw['tenant']}"
+        return f"{ROOT}/{park}/{holder}/{kind}"
+    if kind in ("reading", "gap"):
+        return f"{ROOT}/{park}/meter/{raw['meter']}/{kind}"
+    if kind == "balance":
+        return f"{ROOT}/{park}/balance/{_span(raw['from'], raw['to'], interval_s)}"
+    if kind == "event" and raw["scope"] == "meter":
+        return f"{ROOT}/{park}/meter/{raw['id']}/event"
+    return _gateway(park, gateway, kind)
 
 
 def checkpoint(park: str, gateway: str) -> str:
@@ -81,8 +99,8 @@ def _gateway(park: str, gateway: str, last: str) -> str:
     return f"{ROOT}/{park}/gateway/{gateway}/{last}"
 
 
-def _span(body: Balance, interval_s: int) -> str:
-    length_s = parse_slot(body.to) - parse_slot(body.from_)
+def _span(from_: str, to: str, interval_s: int) -> str:
+    length_s = parse_slot(to) - parse_slot(from_)
     if length_s == interval_s:
         return "interval"
     return "day" if length_s == _DAY_S else "statement"

@@ -137,7 +137,7 @@ async def test_a_store_verifies_like_an_export_of_it(tmp_path: Path) -> None:
     for leaf in LOG.leaves:
         frontier.append(leaf)
     batch = Batch(0, 1, LOG.records, LOG.leaves, frontier.to_bytes())
-    await store.append(epoch, batch, 0, (len(LOG.records), LOG.checkpoints[-1]))
+    await store.append(epoch, [batch], 0, (len(LOG.records), LOG.checkpoints[-1]))
     await store.close()
     for path in (tmp_path, tmp_path / "hubiao.db"):
         result = run(path, "--key", VKEY, "--json")
@@ -152,7 +152,7 @@ async def test_records_of_a_store_whose_checkpoint_is_not_stored_yet_are_left_ou
     await store.open()
     epoch = await store.begin_epoch(EPOCH, "test", VKEY, tree.Frontier().to_bytes())
     batch = Batch(0, 1, LOG.records, LOG.leaves, tree.Frontier().to_bytes())
-    await store.append(epoch, batch, 0, (sizes[-3], LOG.checkpoints[-3]))
+    await store.append(epoch, [batch], 0, (sizes[-3], LOG.checkpoints[-3]))
     await store.close()
     result = run(tmp_path, "--key", VKEY, "--json")
     assert result.exit_code == 0, result.output

@@ -1,0 +1,89 @@
+"""Whether a store's newest epoch may go on, and why not (contract §5): key, identity, and what was signed before.
+
+DATA/keys/known   the newest checkpoint that was signed, so that a store put back from a copy is found out at once
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.reader import Epoch
+from contract.note import Checkpoint, NoteError, origin, parse_checkpoint, parse_note, verifier_key
+
+KNOWN_FILE = "keys/known"
+START = "start"  # the epoch goes on
+NEW_STORE = "new_store"  # there never was one
+REBUILT = "rebuilt"  # there was one, and the database is gone
+DAMAGED = "damaged"  # the database was set aside
+ROLLED_BACK = "rolled_back"  # the store is older than what was signed or witnessed
+KEY_LOST = "key_lost"  # another key than the epoch began with
+RENAMED = "renamed"  # another park or gateway id
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How the log starts: cause, and the epoch before, if known."""
+
+    cause: str
+    previous: str | None
+
+
+class Known:
+    """The newest checkpoint signed here, kept beside the key and outside the database.
+
+    Not synced: after a power cut it may be older than the store, never newer.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._path = data / KNOWN_FILE
+
+    def read(self) -> Checkpoint | None:
+        """None where there is none, or none that can be read."""
+        try:
+            return parse_checkpoint(parse_note(self._path.read_text(encoding="utf-8"))[0])
+        except (OSError, UnicodeDecodeError, NoteError):
+            return None
+
+    def write(self, note: str) -> None:
+        """Replaces it; a disk that refuses is left alone."""
+        fresh = self._path.with_suffix(".new")
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh.write_text(note, encoding="utf-8")
+            os.replace(fresh, self._path)
+        except OSError:
+            return
+
+
+def judge(
+    epochs: Sequence[Epoch],
+    park: str,
+    gateway: str,
+    public: bytes,
+    known: Checkpoint | None,
+    *,
+    damaged: bool,
+    rolled_back: bool,
+) -> Start:
+    """How the log of a store with these epochs starts under this key, if the newest was signed as `known` says."""
+    before = None if known is None else known.origin.rpartition("/")[2]
+    if damaged:
+        return Start(DAMAGED, epochs[-1].id if epochs else before)
+    if not epochs:
+        return Start(NEW_STORE if before is None else REBUILT, before)
+    newest = epochs[-1]
+    name = origin(park, gateway, newest.id)
+    if newest.vkey.rpartition("+")[0].rpartition("+")[0] != name:
+        return Start(RENAMED, newest.id)
+    if newest.vkey != verifier_key(name, public):
+        return Start(KEY_LOST, newest.id)
+    if rolled_back:
+        return Start(ROLLED_BACK, newest.id)
+    if known is not None and known.origin.startswith(origin(park, gateway, "")):
+        size = int.from_bytes(newest.frontier[:8], "big")
+        if before not in [epoch.id for epoch in epochs] or (before == newest.id and known.size > size):
+            return Start(ROLLED_BACK, before)
+    return Start(START, newest.id)
