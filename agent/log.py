@@ -90,6 +90,15 @@ class Log:
         return self._ahead.size + len(self._records)
 
     @property
+    def vkey(self) -> str:
+        """Verifier key of this epoch's checkpoints."""
+        return self.epoch.vkey
+
+    def last(self, auditor: str) -> int:
+        """Size of the last receipt accepted from a pinned auditor."""
+        return self.witnessed[auditor]
+
+    @property
     def witnessed_by_all(self) -> int:
         """Size that every pinned auditor holds; what was delivered, where none is pinned."""
         return min(self.witnessed.values()) if self.witnessed else self.delivered

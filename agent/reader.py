@@ -118,6 +118,16 @@ class Reader:
         rows = self._db.execute("SELECT note FROM receipt WHERE epoch = ? ORDER BY id", (epoch.number,))
         return [note for (note,) in rows]
 
+    def accepted(self, epoch: Epoch) -> list[tuple[str, int, str]]:
+        """Receipts as (auditor, size, note), in the order in which they were accepted."""
+        return list(
+            self._db.execute("SELECT auditor, size, note FROM receipt WHERE epoch = ? ORDER BY id", (epoch.number,))
+        )
+
+    def quick_check(self) -> list[str]:
+        """What SQLite finds wrong with its pages, nothing if all is well."""
+        return [str(row[0]) for row in self._db.execute("PRAGMA quick_check") if row[0] != "ok"]
+
     def close(self) -> None:
         self._db.close()
 

@@ -8,7 +8,9 @@ more than we have, or for another root, proves that this store was put back from
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from agent.log import Log
 from agent.store import Receipt, StoreError
@@ -16,7 +18,6 @@ from contract.note import (
     COSIGNATURE,
     NoteError,
     VerifierKey,
-    origin,
     parse_checkpoint,
     parse_note,
     parse_verifier_key,
@@ -50,17 +51,37 @@ def pinned(auditors: list[str]) -> tuple[VerifierKey, ...]:
     return keys
 
 
+class Against(Protocol):
+    """What a receipt is checked against: a log's newest epoch."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def vkey(self) -> str: ...
+
+    def last(self, auditor: str) -> int:
+        """Size of the last receipt accepted from an auditor."""
+        ...
+
+    async def root_at(self, size: int) -> bytes: ...
+
+
 async def judge(payload: bytes, log: Log) -> Receipt:
     """The receipt in a message or file. Raises ReceiptRefused, RolledBack; changes nothing."""
-    note, auditor = _parsed(payload, log.auditors)
+    return await check(payload, log.auditors, log)
+
+
+async def check(payload: bytes, auditors: Sequence[VerifierKey], log: Against) -> Receipt:
+    """The same against anything that has the size and roots of a log."""
+    note, auditor = _parsed(payload, auditors)
     try:
         checkpoint, _ = verify_cosignature(note, str(auditor))
-        who = log.identity
-        if checkpoint.origin != origin(who.park, who.gateway, log.epoch.id):
+        if checkpoint.origin != parse_verifier_key(log.vkey).name:
             raise ReceiptRefused(f"is for {checkpoint.origin}")
-        if checkpoint.size <= log.witnessed[auditor.name]:
-            raise ReceiptRefused(f"size {checkpoint.size} is not above {log.witnessed[auditor.name]}")
-        verify_checkpoint(note, log.epoch.vkey)
+        if checkpoint.size <= log.last(auditor.name):
+            raise ReceiptRefused(f"size {checkpoint.size} is not above {log.last(auditor.name)}")
+        verify_checkpoint(note, log.vkey)
     except NoteError as error:
         raise ReceiptRefused(str(error)) from error
     if checkpoint.size > log.size:
@@ -70,7 +91,7 @@ async def judge(payload: bytes, log: Log) -> Receipt:
     return Receipt(auditor.name, checkpoint.size, note)
 
 
-def _parsed(payload: bytes, auditors: tuple[VerifierKey, ...]) -> tuple[str, VerifierKey]:
+def _parsed(payload: bytes, auditors: Sequence[VerifierKey]) -> tuple[str, VerifierKey]:
     """The note and the pinned auditor that seems to have signed it; nothing is checked that costs much."""
     if len(payload) > MAX_BYTES:
         raise ReceiptRefused(f"{len(payload)} bytes")
