@@ -60,6 +60,8 @@ class Found:
     evidence: list[Text] = field(default_factory=list)
     register: Decimal | None = None
     serial: str | None = None
+    room: str | None = None  # from a list of labels
+    multiplier: str | None = None
 
     @property
     def name(self) -> str:

@@ -47,7 +47,8 @@ PAIRS = tuple(f"{number:02d}" for number in range(100))
 class Step:
     """A run of questions of one kind at one speed and framing.
 
-    kind: wildcard, split or units. suffix, pairs: the low digits known, and those to be tried before them (split). units, function: Modbus. expected: meters that
+    kind: wildcard, split or units. suffix, pairs: the low digits known, and those to be tried
+    before them (split). units, function: Modbus. expected: meters that
     it is likely to find.
     """
 
@@ -122,7 +123,7 @@ class Search:
         return True
 
     def _likely(self, step: Step, suffix: str) -> tuple[str, ...]:
-        """The digits that other meters of this speed have there, once a few digits are known: they were bought together."""
+        """The digits that other meters of this speed have there, once a few are known: bought together."""
         if not suffix:
             return ()
         known = self._seen.get((step.protocol, step.settings), set())

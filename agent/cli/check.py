@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from pathlib import Path
 from typing import Any
 
 import click
 
 from agent.cli import Failure
+from agent.cli.check_online import Online, as_objects, ask_all
 from agent.cli.output import document, notice, table
 from agent.cli.words import language, t
 
-FOUND, FAULTY = 3, 78
+FOUND, UNAVAILABLE, FAULTY = 3, 69, 78
 
 
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+@click.option("--online", is_flag=True, help=t("逐块问一次", "ask every meter once"))
 @click.option("--json", "as_json", is_flag=True)
-def check(path: Path, as_json: bool) -> None:
+def check(path: Path, online: bool, as_json: bool) -> None:
     """检查配置,预测巡检时间和流量 / validate a configuration, predict sweep time and traffic."""
     from config.load import load  # pydantic and ruamel: only for verbs that read a configuration
 
@@ -31,6 +35,7 @@ def check(path: Path, as_json: bool) -> None:
         lines = predict_sweep(loaded.config)
         uplink = float(predict_uplink(loaded.config))
     met = all(line["fits"] for line in lines)
+    answers = _ask_all(loaded.config) if online and loaded.config is not None else None
     for said in loaded.notices:
         notice(said.text(language()))
     for line in lines:
@@ -41,15 +46,38 @@ def check(path: Path, as_json: bool) -> None:
             for f in loaded.faults
         ]
         ok = not faults and met
-        document({"ok": ok, "faults": faults, "lines": lines, "uplink_mb_month": uplink})
+        result = {"ok": ok, "faults": faults, "lines": lines, "uplink_mb_month": uplink}
+        if answers is not None:
+            result["online"] = as_objects(answers)
+            result["ok"] = ok and all(one.fault is None for one in answers)
+        document(result)
     elif loaded.config is None:
         raise Failure(loaded.fault_texts(language()), FAULTY)
     else:
         _show(loaded.config, lines, uplink)
+        if answers is not None:
+            _show_answers(answers)
     if loaded.config is None:
         raise click.exceptions.Exit(FAULTY)
-    if not met:
+    if answers and any(one.port_gone for one in answers):
+        raise click.exceptions.Exit(UNAVAILABLE)
+    if not met or any(one.fault for one in answers or ()):
         raise click.exceptions.Exit(FOUND)
+
+
+def _ask_all(config: dict[str, Any]) -> list[Online]:
+    logging.getLogger("drivers").addHandler(logging.NullHandler())  # its faults are told below, for people
+    return asyncio.run(ask_all(config))
+
+
+def _show_answers(answers: list[Online]) -> None:
+    head = (t("电表", "meter"), t("线路", "line"), t("正向示数 kWh", "import kWh"), t("应答", "answer"))
+    yes = t("有", "yes")
+    table(
+        head, [(a.meter, a.line, a.total, yes if a.fault is None else t(*a.fault).partition("\n")[0]) for a in answers]
+    )
+    well = sum(answer.fault is None for answer in answers)
+    click.echo(t(f"{len(answers)} 块表中 {well} 块应答", f"{well} of {len(answers)} meters answer"))
 
 
 def _comment(line: dict[str, Any]) -> None:

@@ -1,0 +1,103 @@
+"""Asks every meter of a configuration once: who answers, who does not, and what that looks like."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from agent.cli.read_faults import Asked, explain
+from agent.cli.words import t
+from agent.meters import METER_PROTOCOLS, build_meter
+from drivers.clock import Clock, RealClock
+from drivers.errors import DriverError, LineError, PortGone
+from drivers.exchange import Noticed
+from drivers.line import Line
+from drivers.ports import Port, Settings
+from drivers.ports.choose import latency_s, port_for
+
+ATTEMPTS = 2  # the first bytes after a long silence are lost by some converters
+DLT645_START = 0x68
+
+
+@dataclass(frozen=True, slots=True)
+class Online:
+    """One meter's answer: its import register, or the fault as (zh, en)."""
+
+    meter: str
+    line: str
+    total: Decimal | None
+    fault: tuple[str, str] | None
+    port_gone: bool = False
+
+
+def line_of(config: dict[str, Any], entry: dict[str, Any], port: Port, clock: Clock) -> Line:
+    """The agent's own line for a configured one, not yet open."""
+    mixed = any(meter["protocol"].startswith("dlt645") for meter in config["meters"] if meter["line"] == entry["id"])
+    return Line(
+        entry["id"],
+        port,
+        Settings.parse(entry["baud"], entry["framing"]),
+        clock,
+        forbid_unit=DLT645_START if mixed else None,
+        latency_s=latency_s(entry["port"]),
+    )
+
+
+def port_of(entry: dict[str, Any]) -> Port:
+    return port_for(entry["port"], direction=entry["direction"])
+
+
+async def ask_all(config: dict[str, Any]) -> list[Online]:
+    """Every meter of every line once, the lines side by side, in the order of the configuration."""
+    clock = RealClock()
+    lines = [ask_line(config, entry, line_of(config, entry, port_of(entry), clock)) for entry in config["lines"]]
+    answers = {one.meter: one for line in await asyncio.gather(*lines) for one in line}
+    return [answers[meter["id"]] for meter in config["meters"] if meter["id"] in answers]
+
+
+async def ask_line(config: dict[str, Any], entry: dict[str, Any], line: Line) -> list[Online]:
+    """Opens the line, asks its meters, closes it."""
+    meters = [m for m in config["meters"] if m["line"] == entry["id"] and m["protocol"] in METER_PROTOCOLS]
+    found: list[Online] = []
+    try:
+        await line.open()
+        for meter in meters:
+            found.append(await _ask(config, meter, line))
+    except PortGone as gone:
+        said = explain(gone, Noticed(), Asked("", "", entry["port"], ""))
+        found += [Online(meter["id"], entry["id"], None, said, port_gone=True) for meter in meters[len(found) :]]
+    finally:
+        await line.close()
+    return found
+
+
+async def _ask(config: dict[str, Any], meter: dict[str, Any], line: Line) -> Online:
+    driver = build_meter(meter, config, line)
+    how = f" ({meter['baud']} {meter['framing']})"
+    asked = Asked(meter["protocol"], meter["id"], "", how)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            look = await driver.look()
+            return Online(meter["id"], meter["line"], look.registers.get("import"), None)
+        except PortGone:
+            raise
+        except DriverError as error:
+            if attempt == ATTEMPTS or not isinstance(error, LineError):
+                return Online(meter["id"], meter["line"], None, explain(error, Noticed(), asked))
+    raise AssertionError("the last attempt answers or is a fault")
+
+
+def as_objects(found: list[Online]) -> list[dict[str, Any]]:
+    """`online` of the document of `check --json`."""
+    return [
+        {
+            "meter": one.meter,
+            "line": one.line,
+            "answers": one.fault is None,
+            "import": None if one.total is None else f"{one.total:f}",
+            "fault": one.fault and t(*one.fault),
+        }
+        for one in found
+    ]
