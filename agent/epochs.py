@@ -76,7 +76,7 @@ def judge(
         return Start(NEW_STORE if before is None else REBUILT, before)
     newest = epochs[-1]
     name = origin(park, gateway, newest.id)
-    if newest.vkey.rpartition("+")[0].rpartition("+")[0] != name:
+    if newest.vkey.partition("+")[0] != name:
         return Start(RENAMED, newest.id)
     if newest.vkey != verifier_key(name, public):
         return Start(KEY_LOST, newest.id)
