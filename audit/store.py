@@ -72,7 +72,6 @@ class Log:
     places: dict[int, Place] = field(default_factory=dict)
     forks: dict[int, list[Place]] = field(default_factory=dict)
     _read: dict[Path, int] = field(default_factory=dict)  # index file → bytes taken
-    _files: dict[Path, IO[bytes]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -104,10 +103,11 @@ class Log:
         return None if place is None else self.read(place)
 
     def read(self, place: Place) -> bytes:
-        file = self._files.get(place.path)
-        if file is None:
-            file = self._files[place.path] = place.path.open("rb")
-        return os.pread(file.fileno(), place.length, place.offset)
+        handle = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(handle, place.length, place.offset)
+        finally:
+            os.close(handle)
 
     def records(self, kinds: Collection[str], months: Collection[str] | None = None) -> Iterator[tuple[int, bytes]]:
         """Records of some kinds in order of index; of some months of writing only, if said."""
@@ -115,11 +115,6 @@ class Log:
             place = self.places[seq]
             if place.kind in kinds and (months is None or place.path.parent.name in months):
                 yield seq, self.read(place)
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
 
 
 class Store:
@@ -274,8 +269,6 @@ class Writer:
         for data, index in self._open.values():
             data.close()
             index.close()
-        for log in self.logs.values():
-            log.close()
         self._lock.close()
 
     def _note_path(self, which: LogId, source: str, what: str) -> Path:

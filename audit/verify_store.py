@@ -73,7 +73,7 @@ def verify_one(store: Store, which: LogId, key: str | None, auditors: Sequence[s
         if seq in log.places and log.places[seq].leaf != leaf:
             findings.append({"code": "fork", "seq": seq, "text": f"record {seq} is not that of the published hash"})
     bad = [finding["seq"] for finding in findings if finding["seq"] is not None]
-    done = {
+    return {
         **which._asdict(),
         "size": size,
         "held": len(log.places),
@@ -83,8 +83,6 @@ def verify_one(store: Store, which: LogId, key: str | None, auditors: Sequence[s
         "findings": findings,
         "completeness": completeness(log),
     }
-    log.close()
-    return done
 
 
 def completeness(log: Log) -> list[dict[str, Any]]:

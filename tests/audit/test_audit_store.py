@@ -1,0 +1,172 @@
+"""The auditor's store: idempotent, forks kept and alarmed, receipts only for what is held."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audit_logs import EPOCH, KEY, SmallLog
+from click.testing import CliRunner
+
+from agent.cli import cli
+from audit.cosign import Cosigner, KeyFault, create_key, load_key
+from audit.ingest import import_paths
+from audit.store import LogId, Store, StoreFault, Writer
+from contract.note import parse_verifier_key, verify_cosignature
+from contract.tree import leaf_hash
+
+LOG = LogId("p-1", "gw-1", EPOCH)
+
+
+def audit(*arguments: str) -> tuple[int, Any]:
+    result = CliRunner().invoke(cli, ["--lang", "en", "audit", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, json.loads(result.stdout) if result.stdout.startswith("{") else result.output
+
+
+def test_an_export_comes_in_once_however_often_it_is_imported(tmp_path: Path) -> None:
+    source = SmallLog.make(30).export(tmp_path / "export")
+    code, result = audit("import", str(source), "--store", str(tmp_path / "store"), "--json")
+    assert (code, result["new"], result["again"]) == (0, 30, 0)
+    code, result = audit(
+        "import", str(source / "records.ndjson"), str(source), "--store", str(tmp_path / "store"), "--json"
+    )
+    assert (code, result["new"], result["again"], result["logs"][0]["held"]) == (0, 0, 60, 30)
+    log = Store(tmp_path / "store").log(LOG)
+    assert [log.record(seq) for seq in range(30)] == SmallLog.make(30).records
+
+
+def test_parts_in_any_order_make_the_same_log(tmp_path: Path) -> None:
+    whole = SmallLog.make(20)
+    for name, part in (("b", whole.records[10:]), ("a", whole.records[:12])):
+        (tmp_path / f"{name}.ndjson").write_bytes(b"\n".join(reversed(part)) + b"\n")
+        assert audit("import", str(tmp_path / f"{name}.ndjson"), "--store", str(tmp_path / "store"))[0] == 0
+    code, result = audit("verify", "--store", str(tmp_path / "store"), "--json")
+    assert code == 3
+    assert [finding["code"] for finding in result["logs"][0]["findings"]] == ["no_key"]
+    source = whole.export(tmp_path / "export")
+    assert audit("import", str(source), "--store", str(tmp_path / "store"))[0] == 0
+    code, result = audit("verify", "--store", str(tmp_path / "store"), "--json")
+    assert (code, result["ok"], result["logs"][0]["held"]) == (0, True, 20)
+
+
+def test_a_fork_is_kept_on_both_sides_and_alarmed(tmp_path: Path) -> None:
+    SmallLog.make(10).export(tmp_path / "one")
+    other = SmallLog.make(10)
+    other.records[4] = SmallLog.make(10, cause="other").records[4]
+    (tmp_path / "two.ndjson").write_bytes(b"\n".join(other.records))
+    store = tmp_path / "store"
+    assert audit("import", str(tmp_path / "one"), "--store", str(store))[0] == 0
+    code, result = audit("import", str(tmp_path / "two.ndjson"), "--store", str(store), "--json")
+    assert (code, result["forks"], result["again"]) == (3, 1, 9)
+    log = Store(store).log(LOG)
+    assert {log.read(place) for place in [log.places[4], *log.forks[4]]} == {
+        SmallLog.make(10).records[4],
+        other.records[4],
+    }
+    alarm = json.loads((store / "alarms.ndjson").read_text())
+    assert (alarm["code"], alarm["seq"], alarm["leaf"]) == ("fork", 4, leaf_hash(other.records[4]).hex())
+    code, result = audit("verify", "--store", str(store), "--json")
+    assert (code, [f["code"] for f in result["logs"][0]["findings"]]) == (3, ["fork"])
+
+
+def test_a_changed_record_is_found_by_the_hash_and_a_hole_by_its_place(tmp_path: Path) -> None:
+    source = SmallLog.make(10).export(tmp_path / "export")
+    lines = (source / "records.ndjson").read_bytes().splitlines()
+    lines[6] = lines[6].replace(b'"start"', b'"stort"')
+    del lines[3]
+    (source / "records.ndjson").write_bytes(b"\n".join(lines))
+    assert audit("import", str(source), "--store", str(tmp_path / "store"))[0] == 0
+    _, result = audit("verify", "--store", str(tmp_path / "store"), "--json")
+    found = {(finding["code"], finding["seq"]) for finding in result["logs"][0]["findings"]}
+    assert {("hole", 3), ("fork", 6)} <= found
+
+
+def test_lines_that_are_no_records_are_refused_with_their_number(tmp_path: Path) -> None:
+    path = tmp_path / "x.ndjson"
+    evil = SmallLog.make(2).records[1].replace(b'"p-1"', b'"../.."')
+    path.write_bytes(SmallLog.make(1).records[0] + b"\nnonsense\n" + evil + b"\n")
+    code, result = audit("import", str(path), "--store", str(tmp_path / "store"), "--json")
+    assert (code, result["new"], [entry["line"] for entry in result["refused"]]) == (3, 1, [2, 3])
+    assert audit("import", str(tmp_path / "none"), "--store", str(tmp_path / "store"))[0] == 78
+    with pytest.raises(StoreFault, match="no store"):
+        Store(tmp_path / "nowhere")
+
+
+def test_what_a_killed_writer_left_half_written_is_cut_off_and_comes_again(tmp_path: Path) -> None:
+    source = SmallLog.make(5).export(tmp_path / "export")
+    assert audit("import", str(source), "--store", str(tmp_path / "store"))[0] == 0
+    segment = next((tmp_path / "store").rglob("*.ndjson"))
+    with segment.open("ab") as file:
+        file.write(b'{"half')
+    with segment.with_suffix(".index").open("ab") as file:
+        file.write(b"\0" * 7)
+    more = SmallLog.make(8)
+    (tmp_path / "more.ndjson").write_bytes(b"\n".join(more.records))
+    assert audit("import", str(tmp_path / "more.ndjson"), "--store", str(tmp_path / "store"))[0] == 0
+    log = Store(tmp_path / "store").log(LOG)
+    assert [log.record(seq) for seq in range(8)] == more.records
+
+
+def test_an_auditor_cosigns_only_what_it_holds_and_not_for_nothing(tmp_path: Path) -> None:
+    key = create_key(tmp_path / "key", "audit.example/zj-1")
+    assert load_key(tmp_path / "key").verifier == key.verifier
+    whole = SmallLog.make(12)
+    writer = Writer(tmp_path / "store")
+    (tmp_path / "part.ndjson").write_bytes(b"\n".join(whole.records[:7] + whole.records[8:]))
+    import_paths([tmp_path / "part.ndjson"], writer)
+    log, cosigner = writer.log(LOG), Cosigner(writer.store, key)
+    assert cosigner.consider(log, whole.checkpoint(), 1000) is None
+    writer.append(whole.records[7])
+    writer.commit()
+    receipt = cosigner.consider(log, whole.checkpoint(), 1001)
+    assert receipt is not None
+    checkpoint, seconds = verify_cosignature(receipt, key.verifier)
+    assert (checkpoint.size, seconds) == (12, 1001)
+    assert cosigner.consider(log, whole.checkpoint(), 9999) is None  # nothing new since
+    longer = SmallLog.make(14)
+    for data in longer.records[12:]:
+        writer.append(data)
+    assert cosigner.consider(log, longer.checkpoint(), 1001 + 899) is None  # at most once an interval
+    assert cosigner.consider(log, longer.checkpoint(), 1001 + 900) is not None
+    writer.close()
+
+
+def test_no_receipt_is_given_for_another_root_or_another_key(tmp_path: Path) -> None:
+    key = create_key(tmp_path / "key", "audit.example/zj-1")
+    source = SmallLog.make(6).export(tmp_path / "export")
+    writer = Writer(tmp_path / "store")
+    import_paths([source], writer)
+    cosigner = Cosigner(writer.store, key)
+    assert cosigner.consider(writer.log(LOG), SmallLog.make(6, cause="x").checkpoint(), 1000) is None
+    (tmp_path / "store" / "keys.json").write_text(json.dumps({"p-1/gw-1": "A" * 43 + "="}))
+    assert cosigner.consider(writer.log(LOG), SmallLog.make(6).checkpoint(), 1000) is None
+    writer.close()
+    codes = [json.loads(line)["code"] for line in (tmp_path / "store" / "alarms.ndjson").read_text().splitlines()]
+    assert codes == ["root", "checkpoint"]
+
+
+def test_the_import_writes_a_receipt_file_for_the_stick(tmp_path: Path) -> None:
+    code, output = audit("key", str(tmp_path / "key"), "--name", "audit.example/zj-1")
+    assert code == 0
+    assert parse_verifier_key(output.strip()).name == "audit.example/zj-1"
+    source = SmallLog.make(6).export(tmp_path / "export")
+    code, result = audit(
+        "import", str(source), "--store", str(tmp_path / "s"), "--cosign-key", str(tmp_path / "key"), "--json"
+    )
+    assert code == 0
+    receipt = Path(result["receipts"][0]).read_text(encoding="utf-8")
+    assert verify_cosignature(receipt, output.strip())[0].size == 6
+    (tmp_path / "key").write_text("PRIVATE+KEY+x+00000000+AAAA")
+    with pytest.raises(KeyFault):
+        load_key(tmp_path / "key")
+
+
+def test_another_key_of_a_gateway_is_refused(tmp_path: Path) -> None:
+    source = SmallLog.make(3).export(tmp_path / "export")
+    assert audit("import", str(source), "--store", str(tmp_path / "store"))[0] == 0
+    code, output = audit("verify", "--store", str(tmp_path / "store"), "--key", f"p-1/gw-1={'A' * 43}=")
+    assert (code, "another key is pinned" in output) == (78, True)
+    assert KEY.public_key().public_bytes_raw() not in (tmp_path / "store" / "keys.json").read_bytes()
