@@ -37,7 +37,9 @@ Derived = Interval | Day | Statement | Balance
 D = TypeVar("D", Interval, Day, Statement, Balance)
 T = TypeVar("T", Day, Statement)
 Add = Callable[[Body], int]
-Key = tuple[str, Subject | None, int, int]  # kind, whose (None: the park's balance), from, to
+Whose = tuple[str | None, str | None]  # tenant, point; the park's balance has neither
+Key = tuple[str, Whose, int, int]  # kind, whose, from, to
+PARK: Whose = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Books:
     _spans: set[tuple[str, int, int]] = field(default_factory=set)  # days and statements to write again
     _closed_s: int = 0  # days and statements that ended up to here were written
     _recalled: set[tuple[int, int]] = field(default_factory=set)
+    _former: Plan | None = None  # what was in force before, while steps are still to be written under the new plan
+    _replanned: set[int] = field(default_factory=set)
 
     def learn(self, seq: int, body: Body) -> None:
         """Takes a record that stands in the log already."""
@@ -102,30 +106,71 @@ class Books:
 
     def derive(self, now_s: int, add: Add) -> None:
         """Writes what has become possible or has changed; days and billing periods when they are over."""
-        steps, self._touched = sorted(self._touched), set()
-        for step_s in steps:
+        for step_s in self._due_steps(now_s):
             self._recall_if_old(step_s, now_s)
             self._step(step_s, add)
         self._close(now_s)
-        spans, self._spans = sorted(self._spans, key=lambda span: (span[2], span[2] - span[1])), set()
-        for kind, from_s, to_s in spans:
+        unfinished = {span for span in self._spans if self._touched and span[0] == "statement"}
+        spans, self._spans = self._spans - unfinished, unfinished
+        for kind, from_s, to_s in sorted(spans, key=lambda span: (span[2], span[2] - span[1])):
             self._totals(kind, from_s, to_s, add)
+        if not self._touched and not self._replanned:
+            self._former = None
         self._forget(now_s - KEPT_S)
+
+    def replan(self, former: Plan, since_s: int, now_s: int) -> None:
+        """After a change of configuration: steps of the log that the new plan sees otherwise are written again."""
+        steps = range(self.plan.slot_floor(since_s), self.plan.slot_floor(now_s), self.plan.interval_s)
+        if former.interval_s != self.plan.interval_s:
+            return  # another grid: what was written stands
+        changed = {step_s for step_s in steps if not _alike(former, self.plan, step_s)}
+        if changed:
+            logger.info("the configuration changes %d steps of the past", len(changed))
+            self._former, self._replanned = former, changed
+            self._touched |= changed
 
     def resume(self, now_s: int) -> None:
         """After a restart: days and periods that ended meanwhile are still to be written."""
         written = [to_s for (kind, _, _, to_s) in self.written if kind == "day"]
         self._closed_s = max(written, default=self.plan.day_of(now_s)[0])
 
+    def _due_steps(self, now_s: int) -> list[int]:
+        """Touched steps in order; of those further back than what is in memory, one day at a time."""
+        steps = sorted(self._touched)
+        old = [step_s for step_s in steps if self._is_old(step_s, now_s)]
+        if old:
+            day_end_s = self.plan.day_of(old[0])[1]
+            later = {step_s for step_s in old if step_s >= day_end_s}
+            steps = [step_s for step_s in steps if step_s not in later]
+            self._touched = later
+        else:
+            self._touched = set()
+        return steps
+
     def _step(self, step_s: int, add: Add) -> None:
         end_s = step_s + self.plan.interval_s
-        for subject, holdings in self.plan.holdings(step_s).items():
-            body = interval(self.plan, subject, holdings, step_s, self._value, self._rollover)
-            if body is not None and self._write(body, ("interval", subject, step_s, end_s), add):
+        holdings = self.plan.holdings(step_s)
+        for subject, held in holdings.items():
+            body = interval(self.plan, subject, held, step_s, self._value, self._rollover)
+            if body is not None and self._write(body, ("interval", _whose(subject), step_s, end_s), add):
                 self._revise_spans(step_s)
+        if step_s in self._replanned:
+            self._replanned.discard(step_s)
+            self._retract(step_s, {_whose(subject) for subject in holdings}, add)
         balance = balance_interval(self.plan, step_s, self._value, self._rollover, self._skew)
         if balance is not None:
-            self._write(balance, ("balance", None, step_s, end_s), add)
+            self._write(balance, ("balance", PARK, step_s, end_s), add)
+
+    def _retract(self, step_s: int, holders: set[Whose], add: Add) -> None:
+        """Who held something under the former plan and holds nothing now: an interval of nothing replaces theirs."""
+        assert self._former is not None
+        for subject in self._former.holdings(step_s):
+            key = ("interval", _whose(subject), step_s, step_s + self.plan.interval_s)
+            known = self.written.get(key)
+            if key[1] in holders or known is None or not isinstance(known.body, Interval):
+                continue
+            if self._write(replace(known.body, kwh=Decimal(0), quality="measured", segments=[]), key, add):
+                self._revise_spans(step_s)
 
     def _write(self, body: D, key: Key, add: Add) -> bool:
         known = self.written.get(key)
@@ -134,7 +179,8 @@ class Books:
             same = replace(body, revision=known.body.revision, supersedes=known.body.supersedes)
             if same == known.body:
                 return False
-            body = replace(body, revision=known.body.revision + 1, supersedes=Supersedes(known.seq, "reading_revised"))
+            reason = "reading_revised" if self._former is None else "config_changed"
+            body = replace(body, revision=known.body.revision + 1, supersedes=Supersedes(known.seq, reason))
         self.written[key] = Written(add(body), body)
         return True
 
@@ -163,18 +209,18 @@ class Books:
     def _totals(self, kind: str, from_s: int, to_s: int, add: Add) -> None:
         if kind == "statement":
             self._recall_span(from_s, to_s)
-        for subject in self.plan.subjects(from_s, to_s):
+        for subject in self._subjects(from_s, to_s):
             intervals = self._intervals(subject, from_s, to_s)
-            if intervals or (kind, subject, from_s, to_s) in self.written:
-                key = (kind, subject, from_s, to_s)
+            key = (kind, _whose(subject), from_s, to_s)
+            if intervals or key in self.written:
                 if kind == "day":
                     self._write(self._total(Day, subject, from_s, to_s, intervals), key, add)
                 else:
                     self._write(self._total(Statement, subject, from_s, to_s, intervals), key, add)
-        parts = [self.written.get(("balance", None, s, s + self.plan.interval_s)) for s in self._steps(from_s, to_s)]
+        parts = [self.written.get(("balance", PARK, s, s + self.plan.interval_s)) for s in self._steps(from_s, to_s)]
         balances = [part.body for part in parts if part is not None and isinstance(part.body, Balance)]
         if balances:
-            self._write(balance_sum(from_s, to_s, balances), ("balance", None, from_s, to_s), add)
+            self._write(balance_sum(from_s, to_s, balances), ("balance", PARK, from_s, to_s), add)
 
     def _total(self, kind: type[T], subject: Subject, from_s: int, to_s: int, intervals: dict[int, Interval]) -> T:
         return total(self.plan, subject, from_s, to_s, intervals, kind=kind, value=self._value)
@@ -182,7 +228,7 @@ class Books:
     def _intervals(self, subject: Subject, from_s: int, to_s: int) -> dict[int, Interval]:
         found = {}
         for step_s in self._steps(from_s, to_s):
-            known = self.written.get(("interval", subject, step_s, step_s + self.plan.interval_s))
+            known = self.written.get(("interval", _whose(subject), step_s, step_s + self.plan.interval_s))
             if known is not None and isinstance(known.body, Interval):
                 found[step_s] = known.body
         return found
@@ -201,11 +247,11 @@ class Books:
 
     def _key(self, body: Derived) -> Key:
         if isinstance(body, Balance):
-            return "balance", None, parse_slot(body.from_), parse_slot(body.to)
-        subject = Subject(body.tenant, body.point, body.role)
+            return "balance", PARK, parse_slot(body.from_), parse_slot(body.to)
+        whose = (body.tenant, body.point)
         if isinstance(body, Interval):
-            return "interval", subject, parse_slot(body.start), parse_slot(body.end)
-        return body.kind, subject, parse_slot(body.from_), parse_slot(body.to)
+            return "interval", whose, parse_slot(body.start), parse_slot(body.end)
+        return body.kind, whose, parse_slot(body.from_), parse_slot(body.to)
 
     def _value(self, meter: str, slot_s: int) -> SlotValue | None:
         return self.values.get(meter, {}).get(slot_s)
@@ -216,8 +262,19 @@ class Books:
     def _skew(self, meter: str, slot_s: int) -> Decimal:
         return self.skews.get((meter, slot_s), Decimal(0))
 
+    def _subjects(self, from_s: int, to_s: int) -> list[Subject]:
+        """Everybody who holds something within the bounds, or did before the configuration changed."""
+        subjects = {_whose(subject): subject for subject in self.plan.subjects(from_s, to_s)}
+        if self._former is not None:
+            for subject in self._former.subjects(from_s, to_s):
+                subjects.setdefault(_whose(subject), subject)
+        return list(subjects.values())
+
+    def _is_old(self, step_s: int, now_s: int) -> bool:
+        return step_s < now_s - KEPT_S + DAY_S
+
     def _recall_if_old(self, step_s: int, now_s: int) -> None:
-        if step_s < now_s - KEPT_S + DAY_S:
+        if self._is_old(step_s, now_s):
             self._recall_span(*self.plan.day_of(step_s))
 
     def _recall_span(self, from_s: int, to_s: int) -> None:
@@ -236,3 +293,16 @@ class Books:
                 del table[key]
         for written in [key for key in self.written if key[3] < before_s]:
             del self.written[written]
+
+
+def _whose(subject: Subject) -> Whose:
+    return subject.tenant, subject.point
+
+
+def _alike(former: Plan, plan: Plan, step_s: int) -> bool:
+    """Whether two plans say the same of a step: who holds what, under which tariff period."""
+    holdings = plan.holdings(step_s)
+    if former.holdings(step_s) != holdings:
+        return False
+    schedules = {plan.points[held[0].point].schedule for held in holdings.values() if held} | {None}
+    return all(former.period_at(step_s, name) == plan.period_at(step_s, name) for name in schedules)

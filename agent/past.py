@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.revise import Stood
 from agent.store import Epoch, Reader
-from contract.records import Config, Gap, Reading, decode, parse_slot
+from contract.records import Config, Gap, Reading, decode, parse_instant, parse_slot
 
 LOOK_BACK_DAYS = (2, 40, 400)  # how far before a correction its meter may last have been seen
 
@@ -31,6 +31,18 @@ def newest_config(data: Path, epoch: Epoch) -> Config | None:
                 body = decode(record)[1]
                 if isinstance(body, Config):
                     return body
+    finally:
+        reader.close()
+    return None
+
+
+def beginning(data: Path, epoch: Epoch) -> int | None:
+    """UTC seconds of the epoch's first dated record; None if it has none."""
+    reader = Reader(data)
+    try:
+        for _, record, _ in reader.records(epoch):
+            if record is not None and (at := decode(record)[0].at) is not None:
+                return parse_instant(at) // 1000
     finally:
         reader.close()
     return None

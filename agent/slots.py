@@ -144,6 +144,7 @@ class MeterSlots:
 
         The latter (nothing was known before them) need a gap record each, told back through `gapped`.
         """
+        self._begin(min(known.at_ms // 1000, nearest_slot_s))
         answered: list[SlotReading] = []
         off_ms = abs(known.at_ms - nearest_slot_s * 1000) + known.error_ms
         exact = off_ms <= tolerance_ms(self.interval_s) and self._is_open(nearest_slot_s)
@@ -176,10 +177,7 @@ class MeterSlots:
 
     def overdue(self, now_ms: int) -> list[int]:
         """Slots that will not wait longer for a reading; `gapped` must be told of each gap that is written."""
-        now_s = now_ms // 1000
-        if self.next_slot_s < now_s - FORGOTTEN_S:  # the agent started without a clock: its slots begin now
-            past = now_s - self.next_slot_s
-            self.next_slot_s += past - past % self.interval_s + self.interval_s
+        self._begin(now_ms // 1000)
         return self._pending((now_ms - self.interval_s * 1500) // 1000 + 1)
 
     def gapped(self, slot_s: int, seq: int) -> None:
@@ -195,6 +193,12 @@ class MeterSlots:
         """What was known no longer connects to what comes: open gaps stay gaps for good."""
         self.last = None
         self.gaps.clear()
+
+    def _begin(self, at_s: int) -> None:
+        """An agent that started without a clock counted from 1970: its slots begin when there is one."""
+        past_s = at_s - self.next_slot_s
+        if past_s > FORGOTTEN_S:
+            self.next_slot_s += past_s - past_s % self.interval_s
 
     def _is_open(self, slot_s: int) -> bool:
         return slot_s >= self.next_slot_s or slot_s in self.gaps

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -208,6 +208,9 @@ class Fed:
             for seq, body in self.log.since(now_s - 2 * 86400, now_s + 86400):
                 self.books.learn(seq, body)
             self.books.resume(now_s)
+            plain = asdict(previous)
+            began_s = min(parse_instant(head.at) for head, _ in self.log.records if head.at is not None) // 1000
+            self.books.replan(Plan.from_config(plain, period_finder(plain)), began_s, now_s)
 
     def look(self, meter: str, registers: Mapping[str, Decimal] | None = None, *, attempts: int = 1) -> Observation:
         """What the meter shows now, confirmed by a second look of the same."""
