@@ -134,7 +134,7 @@ class Bus:
         noise = self.faults.find("noise", self.line, at_ms)
         replies: list[Reply] = []
         for meter in self.meters:
-            if self.speed() not in (None, meter.baud) or self.framing() not in (None, meter.framing):
+            if not self._understands(meter, at_ms):
                 continue
             heard = flip(data, noise.amount, self._random) if noise else data
             reply = meter.hear(heard, at_ms)
@@ -142,6 +142,16 @@ class Bus:
                 replies += self._as_sent(meter, reply, at_ms)
         if replies:
             self._answer(replies, noise, at_ms)
+
+    def _understands(self, meter: Device, at_ms: int) -> bool:
+        """Whether a meter is wired and set so that it can hear what the agent sends."""
+        speed = self.faults.find("speed", meter.id, at_ms)
+        if self.speed() not in (None, int(speed.amount) if speed else meter.baud):
+            return False
+        if self.faults.find("framing", meter.id, at_ms):
+            other = "8N1" if meter.framing == "8E1" else "8E1"
+            return self.framing() == other
+        return self.framing() in (None, meter.framing) and not self.faults.find("swapped_ab", meter.id, at_ms)
 
     def _as_sent(self, meter: Device, reply: Reply, at_ms: int) -> list[Reply]:
         """The reply after the meter's own faults: none, one, or two if another meter has the same address."""

@@ -162,8 +162,11 @@ class Memory:
         }
         items |= {f"04000A{n:02d}": bcd(LOAD_STEP_MS // MINUTE_MS, 2) for n in range(2, 8)}
         items |= {f"040005{n:02d}": b"\0\0" for n in range(1, 8)} | {"040005FF": b"\0" * 14}
+        set_ct = self.truth.faults.find("ct", self.meter["id"], at_ms)
         for item, key in (("04000306", "ct"), ("04000307", "pt")):
-            if self.meter[key]:
+            if key == "ct" and set_ct:
+                items[item] = bcd(Decimal(str(set_ct.amount)), 3)
+            elif self.meter[key]:
                 primary, secondary = map(Decimal, self.meter[key].split("/"))
                 items[item] = bcd(primary / secondary, 3)
         return items.get(di)

@@ -65,6 +65,7 @@ class Dlt645Meter:
     def hear(self, data: bytes, at_ms: int) -> Reply | None:
         """Takes the bytes of a request, complete at `at_ms` (UTC, the truth's time); gives the answer, if any."""
         answer = None
+        self._take_address(at_ms)
         for frame in self._parser.feed(data):
             if not frame.is_reply:
                 answer = self.answer(frame, at_ms)
@@ -72,6 +73,12 @@ class Dlt645Meter:
             return None
         low, high = self.delay_s
         return Reply(low + (high - low) * self._random.random(), bytes((WAKE,)) * self.wake + answer)
+
+    def _take_address(self, at_ms: int) -> None:
+        """The address that it has now: a meter may have been set to other high digits than configured."""
+        configured = str(self.memory.meter["address"])
+        other = self.memory.truth.faults.find("address", self.id, at_ms)
+        self.address = f"{int(other.amount):06d}{configured[6:]}" if other else configured
 
     def forget(self) -> None:
         """The bus was silent for long, or the bytes were damaged: half a frame is no frame any more."""

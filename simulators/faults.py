@@ -33,6 +33,14 @@ METER_FAULTS = {
     "terminal_open": "unused",
     "programmed": "unused",
     "cleared": "unused",
+    # how the meter really is, other than its configuration says
+    "swapped_ab": "unused",  # its two wires: it understands nothing
+    "speed": "baud that it is set to",
+    "framing": "unused",  # the other of 8E1 and 8N1; silent where the wire cannot carry parity
+    "address": "the six high digits of its address",
+    "ct": "the ratio that is set in it",
+    "phase_missing": "1, 2 or 3",
+    "phase_reversed": "1, 2 or 3",
 }
 LINE_FAULTS = {
     "noise": "probability that a bit is wrong",

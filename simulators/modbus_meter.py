@@ -103,7 +103,7 @@ class ModbusMeter:
         if register.form.is_text:
             return encode_text("", register.form)
         if register in model.ratios.values():
-            return encode(self._stepped(register, self._ratio(register.name)), register.form)
+            return encode(self._stepped(register, self._ratio(register.name, at_ms)), register.form)
         return encode(self._stepped(register, value_of(register.name, exact, live)), register.form)
 
     def _serial(self, register: Register, at_ms: int) -> tuple[int, ...]:
@@ -116,9 +116,12 @@ class ModbusMeter:
             return encode_text(serial[: 2 * register.form.words], register.form)
         return encode_text(str(int(digits[-SURE_DIGITS:])), register.form)
 
-    def _ratio(self, name: str) -> Fraction:
+    def _ratio(self, name: str, at_ms: int) -> Fraction:
         kind, _, side = name.partition("_")
         text = self.meter[kind] or "1/1"
+        other = self.truth.faults.find("ct", self.id, at_ms)
+        if kind == "ct" and other:
+            text = f"{Fraction(str(other.amount)) * Fraction(text.split('/')[1])}/{text.split('/')[1]}"
         primary, secondary = (Fraction(number) for number in text.split("/"))
         return {"": primary / secondary, "primary": primary, "secondary": secondary}[side]
 

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from contract.records import parse_instant
-from simulators.faults import Faults
+from simulators.faults import Fault, Faults
 from simulators.household import PWH_PER_KWH, Calendar, Curve, Minutes, consumer, drawn, total, windows_of
 
 # the day program inside every meter, as installed years ago: (first minute, tariff); not the tariff in force
@@ -144,6 +144,8 @@ class Truth:
             values[f"voltage_{phase}"] = _cut(volts, 1)
             values[f"current_{phase}"] = _cut(share / volts / Fraction(9, 10), 3)
             values[f"power_{phase}"] = _cut(share / 1000, 4)
+        for fault in self.faults.on(meter_id, t_ms):
+            _spoil_phase(values, fault)
         return values
 
     def point_kwh(self, point: str, from_ms: int, to_ms: int, flow: str = "counted") -> Fraction:
@@ -288,6 +290,20 @@ class Truth:
                     if not any((stay.start_ms, stay.end_ms) == bounds for stay in known):
                         known.append(Stay(curve, multiplier, *bounds))
         return stays
+
+
+def _spoil_phase(values: dict[str, Decimal], fault: Fault) -> None:
+    """What a meter shows with a phase's voltage lost, or with a phase's current transformer turned round."""
+    if fault.kind not in ("phase_missing", "phase_reversed"):
+        return
+    phase = "abc"[int(fault.amount) - 1 if 1 <= fault.amount <= 3 else 0]
+    was = values.get(f"power_{phase}", Decimal(0))
+    for name in (f"current_{phase}", f"power_{phase}"):
+        if name in values:
+            values[name] = -values[name] if fault.kind == "phase_reversed" else values[name] * 0
+    if fault.kind == "phase_missing":
+        values[f"voltage_{phase}"] = Decimal("0.0")
+    values["power"] += values.get(f"power_{phase}", Decimal(0)) - was
 
 
 def offset_ms(text: str) -> int:

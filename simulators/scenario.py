@@ -4,6 +4,8 @@
       - {at: 10min, for: 30s, meter: m-101, fault: silent}
       - {at: 1h, line: east, fault: noise, amount: 0.001}
 
+An `exercise:` beside the faults is for people (agent/cli/simulate.py shows it): `{zh: …, en: …, cause: …}`.
+
 `at` and `for` count in the simulated park's time from the start; without `at` from the beginning, without `for` for
 ever. What `amount` means is listed with the kinds in faults.py.
 """
@@ -32,7 +34,7 @@ def read_scenario(text: str, findings: Findings, *, meters: Collection[str], lin
     if not isinstance(data, dict) or not isinstance(data.get("faults"), list):
         findings.fault((), "需要 faults: 故障列表", "needs faults: a list")
         return []
-    for key in data.keys() - {"faults"}:
+    for key in data.keys() - {"faults", "exercise"}:
         findings.fault((key,), "未知的键", "unknown key", at_key=True)
     reader = _Reader(findings, {"meter": (METER_FAULTS, meters), "line": (LINE_FAULTS, lines)})
     faults = [reader.fault(entry, ("faults", n)) for n, entry in enumerate(data["faults"])]
