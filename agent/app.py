@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.backfill import Backfill, open_stretches
 from agent.books import Books
+from agent.idle import Idle
 from agent.inbox import Inbox
 from agent.keys import load_or_create
 from agent.log import Identity, Log, open_log
@@ -29,11 +31,13 @@ from agent.recorder import Recorder
 from agent.restore import recent, remember_meters
 from agent.store import Store
 from agent.validation import Limits
+from agent.watch import Watch
 from contract.plan import Plan
 from contract.records import Config
 from contract.tariff import period_finder
 from drivers.clock import Clock
 from drivers.line import Line
+from drivers.meter import Meter
 from drivers.ports import Port, Settings
 from drivers.ports.choose import latency_s, port_for
 
@@ -192,7 +196,29 @@ class Agent:
                 latency_s=latency_s(entry["port"]),
             )
             polled = [Polled(build_meter(m, self.config, line), limits[m["id"]]) for m in meters]
-            yield Poller(line, polled, self.clock, self._slot_after, self.recorder.put)
+            idle = self._idle(line.id, [one.meter for one in polled])
+            yield Poller(line, polled, self.clock, self._slot_after, self.recorder.put, idle)
+
+    def _idle(self, line: str, meters: list[Meter]) -> Idle:
+        data = Path(self.config["private"]["data"])
+        last_ms = {
+            metered.id: metered.slots.last.at_ms
+            for metered in self.recorder.meters.values()
+            if metered.slots.last is not None
+        }
+        stretches = open_stretches(data, self.log.epoch, self.clock.wall_ms(), self.plan.interval_s)
+        offset_s, put = self.plan.utc_offset_s, self.recorder.put
+        backfill = Backfill(
+            meters,
+            interval_s=self.plan.interval_s,
+            utc_offset_s=offset_s,
+            clock=self.clock,
+            put=put,
+            last_ms=last_ms,
+            open_stretches=stretches,
+        )
+        watch = Watch(line, meters, directory=data, utc_offset_s=offset_s, clock=self.clock, put=put)
+        return Idle([backfill, watch])
 
     def _slot_after(self, t_s: int) -> int:
         return self.plan.slot_floor(t_s) + self.plan.interval_s

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from agent.asking import ask
+from agent.idle import Idle
 from agent.reading import Finding, LineState, Missed, Observation, SweepDone
 from agent.validation import Limits
 from drivers.clock import Clock
@@ -44,6 +45,7 @@ class Poller:
     clock: Clock
     slot_after: Callable[[int], int]  # UTC seconds → the first slot later than that
     put: Put
+    idle: Idle | None = None  # what is done between the sweeps
     sweep_s: float = 0.0  # length of the last sweep
     alive_ms: int = 0  # boot clock at the last sign of life, for the watchdog
     _up: bool | None = field(default=None)
@@ -83,7 +85,8 @@ class Poller:
             # at most a minute at a time: the wall clock may be stepped while we wait
             while (wait_ms := slot_s * 1000 - lead_ms - self.clock.wall_ms()) > 0:
                 self.alive_ms = self.clock.boot_ms()
-                await self.clock.sleep(min(wait_ms / 1000, 60.0))
+                if self.idle is None or not await self.idle.work(wait_ms / 1000):
+                    await self.clock.sleep(min(wait_ms / 1000, 60.0))
                 if self.slot_after(-(-(self.clock.wall_ms() + lead_ms) // 1000)) < slot_s:
                     break  # stepped backward: the grid has an earlier slot again
             else:
@@ -114,6 +117,8 @@ class Poller:
             polled.skip = min(polled.silent - 1, MOST_SKIPPED)
         else:
             polled.silent = polled.skip = 0
+            if self.idle is not None:
+                self.idle.saw(found)
         await self.put(found)
 
     async def _ask(self, polled: Polled, attempts: int) -> Observation | Missed:

@@ -39,8 +39,8 @@ class Observation:
             boot_ms=self.boot_ms,
             registers=self.first.registers,
             meter_clock=self.meter_clock,
-            exchanges=[_exchanged(answer) for answer in self.first.answers],
-            confirm=[] if self.second is None else [_exchanged(answer) for answer in self.second.answers],
+            exchanges=[exchanged(answer) for answer in self.first.answers],
+            confirm=[] if self.second is None else [exchanged(answer) for answer in self.second.answers],
         )
 
 
@@ -109,8 +109,20 @@ class Backfilled:
     witnesses: tuple[Witness, ...]
 
 
-Finding = Observation | Missed | SweepDone | LineState | Stated | Backfilled
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Something that befell a meter, as its own memory or its values tell it: becomes an event of that code."""
+
+    meter: str
+    code: str
+    from_ms: int
+    to_ms: int
+    details: dict[str, str | int]
 
 
-def _exchanged(answer: Answer) -> Exchanged:
+Finding = Observation | Missed | SweepDone | LineState | Stated | Backfilled | Happened
+
+
+def exchanged(answer: Answer) -> Exchanged:
+    """The form in which records keep an exchange."""
     return Exchanged(answer.request.hex(), answer.reply.hex(), answer.boot_ms)

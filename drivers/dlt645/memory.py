@@ -149,7 +149,7 @@ class Dlt645Memory:
 
 
 def settlement_moment(day_hour: str, now: str, back: int) -> str | None:
-    """The settlement `back` times ago as `YYYY-MM-DD hh:mm`, by DDhh of each month; None for 9999 and the impossible."""
+    """The settlement `back` times ago as `YYYY-MM-DD hh:mm`, by DDhh of each month; None for 9999 and nonsense."""
     if not 1 <= back <= MOST_SETTLEMENTS or len(day_hour) != 4 or not day_hour.isdecimal() or day_hour == UNUSED:
         return None
     day, hour = int(day_hour[:2]), int(day_hour[2:])
