@@ -201,6 +201,18 @@ def check_broker(sections: Sections, findings: Findings) -> None:
             findings.fault(("mqtt", key), f"还要写 {other}", f"needs {other} beside it")
 
 
+def check_web(sections: Sections, findings: Findings) -> None:
+    """The status page is open to anyone on loopback only."""
+    web = sections.web
+    if web is None or web.password_file or web.token_file or scalars.is_loopback(f"http://{web.listen}"):
+        return
+    findings.fault(
+        ("web", "listen"),
+        f"{web.listen} 不是本机地址:要写 password_file 或 token_file",
+        f"{web.listen} is not loopback: needs password_file or token_file",
+    )
+
+
 def unknown(path: Path, word: str, known: object, zh: str, en: str, findings: Findings) -> None:
     """A reference to something that is not there."""
     assert isinstance(known, set | Mapping)

@@ -12,7 +12,7 @@ from config import scalars
 from config.crosscheck import ADDRESS_DIGITS, model_of
 from config.expand import Draft, Spot
 from config.meter_models import ModelFile
-from config.model import DLT645, Line, Meter, Mqtt, Tenant
+from config.model import DLT645, Line, Meter, Mqtt, Tenant, Web
 from config.schedule_files import ScheduleFile
 from config.sections import Entry, Sections
 
@@ -47,6 +47,7 @@ def effective(
             "park_name": park.name,
             "tenants": [_tenant(entry.of) for entry in sections.tenants],
             "mqtt": _mqtt(sections.mqtt, directory) if sections.mqtt else None,
+            "web": _web(sections.web, directory) if sections.web else None,
         },
         "lines": list(lines.values()),
         "meters": [_meter(entry.of, lines, models) for entry in sections.meters],
@@ -152,6 +153,11 @@ def _mqtt(mqtt: Mqtt, directory: FilePath) -> dict[str, Any]:
     for key in ("password_file", "ca_file", "cert_file", "key_file"):
         written[key] = _absolute(written[key], directory) if written[key] else None
     return written
+
+
+def _web(web: Web, directory: FilePath) -> dict[str, Any]:
+    files = {key: getattr(web, key) for key in ("password_file", "token_file")}
+    return {"listen": web.listen, **{key: _absolute(name, directory) if name else None for key, name in files.items()}}
 
 
 def _absolute(name: str, directory: FilePath) -> str:

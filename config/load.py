@@ -64,6 +64,7 @@ def load_data(data: dict[str, Any], directory: FilePath, findings: Findings) -> 
     crosscheck.check_meters(sections, facts, {*models, *DLT645}, findings)
     crosscheck.check_ratios(sections, draft, facts, findings)
     crosscheck.check_broker(sections, findings)
+    crosscheck.check_web(sections, findings)
     timecheck.check_points(sections, draft, findings)
     timecheck.check_meters_once(draft, findings)
     timecheck.check_shares(draft, findings)

@@ -128,6 +128,15 @@ class Mqtt(Section):
     """C2SP verifier keys whose receipts a record must have to count as delivered."""
 
 
+class Web(Section):
+    listen: Annotated[str, Form(scalars.listening, _like("string", pattern=r"^.+:\d+$"))] = "127.0.0.1:8080"
+    """Address and port of the status page; beyond loopback only with password_file or token_file."""
+    password_file: Annotated[str | None, FILE] = None
+    """File that holds the password for people, or its scrypt hash."""
+    token_file: Annotated[str | None, FILE] = None
+    """File that holds a token for programs (Authorization: Bearer)."""
+
+
 class Line(Section):
     id: Annotated[str, IDENTIFIER]
     port: Annotated[str, Form(scalars.port)]
@@ -230,6 +239,7 @@ class Site(Section):
     park: Park
     gateway: Gateway
     mqtt: Mqtt | None = None
+    web: Web | None = None
     lines: list[Line] = []
     meters: list[Meter] = []
     meters_file: Annotated[str | None, FILE] = None

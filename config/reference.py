@@ -20,6 +20,7 @@ TITLES = {
     "park": "园区",
     "gateway": "网关",
     "mqtt": "上送",
+    "web": "状态页",
     "lines": "线路",
     "meters": "电表",
     "points": "计量点",
@@ -46,6 +47,9 @@ CHINESE = {
     "mqtt.metered": "按流量计费:不发实时值,积压慢发",
     "mqtt.insecure": "允许 mqtt:// 出本机",
     "mqtt.auditors": "审核方的 C2SP 验证密钥;有其回执才算送达",
+    "web.listen": "状态页的地址和端口;出本机要有 password_file 或 token_file",
+    "web.password_file": "存放密码或其 scrypt 散列的文件,给人用",
+    "web.token_file": "存放令牌的文件,给程序用(Authorization: Bearer)",
     "lines[].id": "线路编号",
     "lines[].port": "串口、socket://(透明串口服务器)、tcp://(Modbus TCP)或 rfc2217://",
     "lines[].baud": "只有 DL/T 645 的线默认 2400,其他 9600",
@@ -113,7 +117,7 @@ def configuration_page() -> str:
     schema = Site.model_json_schema(by_alias=True)
     for path, title, section in _sections(schema):
         parts += [f"## {path} {title}", "", "| key 键 | form 形式 | default 默认 | |", "|---|---|---|---|"]
-        item = "" if path in ("park", "gateway", "mqtt") else "[]"
+        item = "" if path in ("park", "gateway", "mqtt", "web") else "[]"
         parts += list(_rows(f"{path}{item}", section, schema))
         parts += [""]
     parts += ["## meters_file 电表表格", "", f"{CHINESE['meters_file']}。Headers 表头:", ""]

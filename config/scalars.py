@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from ipaddress import ip_address
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, urlsplit
 
@@ -259,6 +260,23 @@ def broker(value: str) -> str:
 def is_loopback(url: str) -> bool:
     host = _url(url).hostname or ""
     return host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
+
+
+def listening(value: str) -> str:
+    """`address:port`, an IPv6 address in brackets; an address of this machine, not a name."""
+    host, _, port_text = value.rpartition(":")
+    try:
+        if host != "localhost":
+            ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+            if ":" in host and not host.startswith("["):
+                raise ValueError
+    except ValueError:
+        host = ""
+    if not host or not re.fullmatch(r"[1-9]\d{0,4}", port_text, re.ASCII) or int(port_text) > 65535:
+        raise Wrong(
+            f"{value!r} 要写成 地址:端口,如 127.0.0.1:8080", f"{value!r} must be address:port, as 127.0.0.1:8080"
+        )
+    return value
 
 
 def verifier_key(value: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from config.faults import Findings, Path, Wrong, suggestion
-from config.model import Gateway, Line, Meter, Mqtt, Park, Point, PointMeter, Section, Site, Tenancy, Tenant
+from config.model import Gateway, Line, Meter, Mqtt, Park, Point, PointMeter, Section, Site, Tenancy, Tenant, Web
 
 S = TypeVar("S", bound=Section)
 
@@ -32,6 +32,7 @@ class Sections:
     park: Park | None = None
     gateway: Gateway | None = None
     mqtt: Mqtt | None = None
+    web: Web | None = None
     lines: list[Entry[Line]] = field(default_factory=list)
     meters: list[Entry[Meter]] = field(default_factory=list)
     points: list[Entry[Point]] = field(default_factory=list)
@@ -53,6 +54,7 @@ def read_sections(data: dict[str, Any], findings: Findings) -> Sections:
     sections.park = _section(Park, data, "park", findings)
     sections.gateway = _section(Gateway, data, "gateway", findings)
     sections.mqtt = _section(Mqtt, data, "mqtt", findings)
+    sections.web = _section(Web, data, "web", findings)
     sections.lines = _items(Line, data, "lines", findings, sections)
     sections.meters = _items(Meter, data, "meters", findings, sections)
     sections.points = _items(Point, data, "points", findings, sections)

@@ -362,6 +362,18 @@ PARKS: dict[str, tuple[str, list[str]]] = {
         "park: {id: p}\ngateway: {id: g}\nmqtt: {url: mqtts://b, auditors: [«audit.example/zj-1+xxxxxxxx+AAAA]}\n",
         ["mqtt.auditors.0"],
     ),
+    "a status page for everybody": (
+        "park: {id: p}\ngateway: {id: g}\nweb: {listen: «0.0.0.0:8080}\n",
+        ["web.listen"],
+    ),
+    "a status page at a name": (
+        "park: {id: p}\ngateway: {id: g}\nweb: {listen: «gateway.example:8080}\n",
+        ["web.listen"],
+    ),
+    "a status page without a port": (
+        'park: {id: p}\ngateway: {id: g}\nweb: {listen: «"127.0.0.1"}\n',
+        ["web.listen"],
+    ),
     "one port for two lines": (
         "park: {id: p}\ngateway: {id: g}\nlines:\n  - {id: a, port: /dev/x}\n  - {id: b, port: «/dev/x}\n",
         ["lines.1.port"],
