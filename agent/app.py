@@ -90,9 +90,13 @@ class Agent:
             inbox=Inbox(data),
             past=lambda meter, before_s: past_of(data, self.log.epoch, meter, before_s, self.plan.interval_s),
         )
-        self._remember(data, books)
         if former is not None and former != config:
-            self._replan(data, books, former)
+            plain = asdict(former)
+            self.recorder.former = Plan.from_config(plain, period_finder(plain))
+        self._remember(data, books)
+        since_s = None if self.recorder.former is None else beginning(data, self.log.epoch)
+        if self.recorder.former is not None and since_s is not None:
+            books.replan(self.recorder.former, since_s, self.clock.wall_ms() // 1000)
         self.pollers = list(self._pollers(limits))
         if mqtt:
             self.outbox = Outbox(
@@ -171,12 +175,6 @@ class Agent:
         remember_meters(data, self.log.epoch, now_ms, polled, self.plan.interval_s)
         if self.clock.sync()[0] != "none":
             self.recorder.outage("power")
-
-    def _replan(self, data: Path, books: Books, former: Config) -> None:
-        """What the configuration says otherwise of times gone by is written again."""
-        since_s, plain = beginning(data, self.log.epoch), asdict(former)
-        if since_s is not None:
-            books.replan(Plan.from_config(plain, period_finder(plain)), since_s, self.clock.wall_ms() // 1000)
 
     def _pollers(self, limits: dict[str, Limits]) -> Iterator[Poller]:
         now_s = self.clock.wall_ms() // 1000

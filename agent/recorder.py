@@ -59,6 +59,8 @@ class Recorder:
     ) -> None:
         self.meters = {metered.id: metered for metered in meters}
         self.corrections = Corrections(plan, self.meters, log, books, clock, inbox=inbox, past=past)
+        self.former: Plan | None = None  # the plan before this one, for slots that it still owes answers to
+        self._began_s = clock.wall_ms() // 1000
         self.lines_down: dict[str, int] = {}  # line → since when, wall ms
         self._plan, self._log, self._books, self._clock = plan, log, books, clock
         self._queue: asyncio.Queue[Finding | Receipt] = asyncio.Queue(QUEUE)
@@ -238,7 +240,10 @@ class Recorder:
                 metered.slots.gapped(slot_s, seq)
 
     def _owes(self, metered: Metered, slot_s: int) -> bool:
-        return metered.polled and self._plan.is_due(metered.id, slot_s)
+        if not metered.polled:
+            return False
+        before = self.former is not None and slot_s <= self._began_s and self.former.is_due(metered.id, slot_s)
+        return before or self._plan.is_due(metered.id, slot_s)
 
     def _stated(self, metered: Metered, stated: Stated) -> None:
         """Another serial number, or ratios set otherwise, than the configuration says."""

@@ -209,8 +209,10 @@ class Fed:
                 self.books.learn(seq, body)
             self.books.resume(now_s)
             plain = asdict(previous)
+            self.recorder.former = Plan.from_config(plain, period_finder(plain))
             began_s = min(parse_instant(head.at) for head, _ in self.log.records if head.at is not None) // 1000
-            self.books.replan(Plan.from_config(plain, period_finder(plain)), began_s, now_s)
+            self.books.replan(self.recorder.former, began_s, now_s)
+            self.recorder.outage("config")
 
     def look(self, meter: str, registers: Mapping[str, Decimal] | None = None, *, attempts: int = 1) -> Observation:
         """What the meter shows now, confirmed by a second look of the same."""

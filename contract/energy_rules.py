@@ -222,6 +222,8 @@ class EnergyRules:
             for s in raw["segments"]
         )
         if subject not in expected:
+            if revision_of(raw) and not raw["segments"] and not decimal_of(raw["kwh"]):
+                return  # held something under an earlier configuration, and nothing as it is known now
             self._report("plan", seq, f"interval {seq}: {subject.tenant or subject.point} holds nothing then")
         elif held != expected[subject] or len(held) != len(raw["segments"]):
             self._report("plan", seq, f"interval {seq}: meters, multipliers or shares are not those configured")

@@ -62,15 +62,15 @@ class Run:
 
 
 @contextmanager
-def fed(config: dict[str, Any], runs: dict[str, Run | dict[str, Run]], data: Path | None = None) -> Iterator[Fed]:
-    """A park whose meters run as told: import registers, or a register each."""
+def fed(config: dict[str, Any], runs: dict[str, Any], data: Path | None = None, *, start: str = START) -> Iterator[Fed]:
+    """A park whose meters run as told: an import register, or a `Run` for each of several registers."""
 
     def registers(name: str, at_ms: int) -> dict[str, Decimal]:
         run = runs[name]
         by_name = run if isinstance(run, dict) else {"import": run}
         return {register: one.shown(at_ms) for register, one in by_name.items()}
 
-    played = Fed(config, registers, START, data)
+    played = Fed(config, registers, start, data)
     try:
         yield played
     finally:
