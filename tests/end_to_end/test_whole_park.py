@@ -47,7 +47,9 @@ def test_a_stranger_finds_every_rule_kept_in_what_was_published(broker: str, tmp
     assert {gap["meter"] for _, gap in stranger.of("gap")} == {"m-103", "m-202"}
     revised = [r for _, r in stranger.of("reading") if r["revision"]]
     assert revised
-    assert all(r["quality"] == "estimated" for r in revised)
+    quality = {("m-202", "estimated"), ("m-103", "interpolated")}  # by records of a clock that is off
+    newest = {(r["meter"], r["slot"]): r["quality"] for r in revised}
+    assert {(meter, said) for (meter, _), said in newest.items()} == quality
 
 
 def test_every_register_equals_the_truth_within_one_count(park: Played) -> None:
@@ -130,23 +132,24 @@ def test_the_stranger_sees_one_record_that_was_changed(park: Played, tamper: Cal
 
 
 def test_the_stranger_sees_a_record_that_is_missing(park: Played) -> None:
+    lost = next(json.loads(payload)["seq"] for topic, payload in park.messages if topic.endswith("/interval"))
     stranger = Stranger()
     for topic, payload in park.messages:
-        if b'"seq":57,' not in payload:
+        if b'"seq":%d,' % lost not in payload:
             stranger.receive(topic, payload)
     assert any("holes" in fault for fault in stranger.check())
 
 
 def test_what_was_billed_and_what_is_missing_make_up_the_truth(tmp_path: Path) -> None:
     """A meter silent for two hours: its energy is all there, only its distribution is estimated."""
-    faults = [Fault("silent", "m-102", HOUR_MS, 3 * HOUR_MS)]
+    faults = [Fault("silent", "m-301", HOUR_MS, 3 * HOUR_MS)]  # of 1997: it remembers nothing
     played = play(demo_config(tmp_path), hours=5, broker="iotcore", faults=faults)
     stranger = judged(played)
-    mine = [r for _, r in stranger.of("interval") if r["tenant"] == "t-birch"]
+    mine = [r for _, r in stranger.of("interval") if r["tenant"] == "t-jetty"]
     assert {r["quality"] for r in mine} == {"measured", "estimated"}
     start, end = min(r["start"] for r in mine), max(r["end"] for r in mine)
     billed = sum(Fraction(r["kwh"]) for r in mine)
-    exact = played.site.truth.tenant_kwh("t-birch", round(seconds(start) * 1000), round(seconds(end) * 1000))
+    exact = played.site.truth.tenant_kwh("t-jetty", round(seconds(start) * 1000), round(seconds(end) * 1000))
     assert abs(billed - exact) <= 30 * Fraction(1, 100) + Fraction(1, 10)
     assert len(mine) == (seconds(end) - seconds(start)) / 900
 
@@ -165,7 +168,7 @@ def test_a_restart_goes_on_in_the_same_epoch_without_a_hole(tmp_path: Path) -> N
     assert {gap["why"] for gap in gaps} == {"power"}
     assert all(len(seqs) == 1 for seqs in first_answers(stranger).values())
     filled = [r for _, r in stranger.of("reading") if r["revision"] == 1]
-    assert {r["slot"] for r in filled} == {gap["from_slot"] for gap in gaps}
+    assert {r["slot"] for r in filled} >= {gap["from_slot"] for gap in gaps}
 
 
 def first_answers(stranger: Stranger) -> dict[tuple[str, str], list[int]]:
