@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import socket
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -180,19 +183,22 @@ def reading(meter: int, slot_s: int, seed: int = 0) -> Reading:
     )
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def mosquitto(directory: Path, port: int, extra: str = "") -> Iterator[int]:
     """A mosquitto of our own with more configuration lines; gives its process id."""
-    import shutil
-    import socket
-    import subprocess
-
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     assert program, "this needs mosquitto"
     directory.mkdir(parents=True, exist_ok=True)
     os.chmod(directory, 0o755)
     config = directory / "mosquitto.conf"
-    lines = f"listener {port} 127.0.0.1\nset_tcp_nodelay true\nlog_type none\nmax_queued_messages 0\n"
+    lines = f"listener {port} 127.0.0.1\nset_tcp_nodelay true\nlog_type error\n"
+    lines += "user root\n" if os.geteuid() == 0 else ""  # its files may lie where only root looks
     config.write_text(lines + ("" if "allow_anonymous" in extra else "allow_anonymous true\n") + extra)
     with subprocess.Popen(
         [program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -200,13 +206,12 @@ def mosquitto(directory: Path, port: int, extra: str = "") -> Iterator[int]:
         try:
             deadline = time.monotonic() + 15
             while True:
-                try:
+                with suppress(OSError):
                     socket.create_connection(("127.0.0.1", port), 1).close()
                     break
-                except OSError:
-                    assert process.poll() is None, "mosquitto ended at once"
-                    assert time.monotonic() < deadline, "mosquitto does not listen"
-                    time.sleep(0.02)
+                assert process.poll() is None, "mosquitto ended at once"
+                assert time.monotonic() < deadline, "mosquitto does not listen"
+                time.sleep(0.02)
             yield process.pid
         finally:
             if process.poll() is None:

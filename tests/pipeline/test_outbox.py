@@ -1,0 +1,253 @@
+"""The outbox against real brokers that refuse, cut and die, judged by what an auditor holds in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import outbox as outbox_module
+from agent.log import Log
+from agent.mqtt import Broker
+from agent.outbox import Outbox
+from agent.sending import NEWEST, stretches
+from agent.store import Receipt
+from bench.evidence_auditor import Auditor, free_port, make_log, mosquitto, reading
+from bench.evidence_proxy import Proxy
+from contract.records import parse_instant
+from drivers.clock import RealClock, VirtualClock
+from simulators.broker import embedded_broker
+
+START_S = parse_instant("2026-07-10T00:00:00Z") // 1000
+needs_mosquitto = pytest.mark.skipif(
+    not (shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")), reason="no mosquitto"
+)
+
+
+class Sender:
+    """A log with an outbox on it; receipts become witness records at once, as the recorder does it."""
+
+    def __init__(self, log: Log, port: int, **options: Any) -> None:
+        self.log = log
+        self.refused: list[tuple[int, str, str]] = []
+        self._commits: set[asyncio.Task[None]] = set()
+        self.outbox = Outbox(
+            log,
+            Broker("127.0.0.1", port, False),
+            options.pop("clock", RealClock(trusted=True)),
+            options.pop("interval_s", 900),
+            lambda *what: self.refused.append(what),
+            take=self._take,
+            **options,
+        )
+
+    def _take(self, receipt: Receipt) -> None:
+        if self.log.witness(receipt):
+            task = asyncio.create_task(self.log.commit())
+            self._commits.add(task)
+            task.add_done_callback(self._commits.discard)
+
+
+@asynccontextmanager
+async def sending(data: Path, port: int, *, audited: bool = False, **options: Any) -> AsyncIterator[Sender]:
+    store, log = await make_log(data, RealClock(trusted=True), audited=audited)
+    sender = Sender(log, port, **options)
+    running = asyncio.create_task(sender.outbox.run())
+    try:
+        yield sender
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await log.close()
+        await store.close()
+
+
+async def sweep(log: Log, n: int, meters: int = 10) -> None:
+    for meter in range(meters):
+        log.add(reading(meter, START_S + 900 * n))
+    await log.commit()
+
+
+async def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
+    for _ in range(round(limit_s / 0.02)):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("it did not happen in time")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reconnects at once."""
+    monkeypatch.setattr(outbox_module, "BACKOFF_S", (0.01,))
+
+
+@needs_mosquitto
+async def test_a_denied_topic_is_set_aside_named_and_taken_when_it_is_allowed(tmp_path: Path, quick: None) -> None:
+    port = free_port()
+    acl = tmp_path / "acl"
+    lines = (
+        "topic read hubiao/#\ntopic write hubiao/v1/xihu-01/gateway/#\ntopic write hubiao/v1/xihu-01/meter/m-000/#\n"
+    )
+    acl.write_text(lines)
+    acl.chmod(0o644)
+    os.chmod(tmp_path, 0o755)
+    with mosquitto(tmp_path / "broker", port, f"acl_file {acl}\n") as pid, Auditor("127.0.0.1", port) as auditor:
+        async with sending(tmp_path / "data", port) as sender:
+            await sweep(sender.log, 0, meters=3)
+            await until(lambda: not sender.outbox.waiting)
+            assert [seq for seq, _, _ in sender.refused] == [3, 4]
+            assert {(kind, reason) for _, kind, reason in sender.refused} == {
+                ("reading", "Not authorized")
+            }  # max_queued_messages 0 would make it cut instead
+            assert sender.log.delivered == sender.log.size == 5
+            assert [aside.seq for aside in await sender.log.aside(1 << 62)] == [3, 4]
+            acl.write_text("topic readwrite hubiao/#\n")
+            os.kill(pid, signal.SIGHUP)
+            for aside in await sender.log.aside(1 << 62):  # a day later
+                await sender.log._store.set_aside(sender.log.epoch, aside.seq, aside.reason, 0)
+            sender.outbox._retry_ms = 0
+            sender.log.committed.set()
+            epoch = sender.log.epoch.id
+            assert await asyncio.to_thread(auditor.until, lambda ledger: len(ledger.hashes[epoch]) == 5)
+            await until(lambda: not sender.outbox._aside)
+            assert await sender.log.aside(1 << 62) == []
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("limit", ["message_size_limit 1100\n", "max_packet_size 1300\n"])
+async def test_a_record_larger_than_the_broker_takes_stops_nothing(tmp_path: Path, quick: None, limit: str) -> None:
+    port = free_port()
+    with mosquitto(tmp_path / "broker", port, limit), Auditor("127.0.0.1", port) as auditor:
+        async with sending(tmp_path / "data", port) as sender:
+            body = reading(0, START_S)
+            source = replace(body.sources[0], exchanges=body.sources[0].exchanges * 20)
+            sender.log.add(replace(body, sources=[source]))
+            await sender.log.commit()
+            for n in range(3):
+                sender.log.add(replace(body, sources=[], meter=f"m-{n}"))
+            await sender.log.commit()
+            await until(lambda: not sender.outbox.waiting)
+            held = auditor.ledger.hashes[sender.log.epoch.id]
+            assert {3, 4, 5} <= set(held)
+            assert 2 not in held
+            assert 2 in [seq for seq, _, _ in sender.refused]
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+async def test_connections_cut_anywhere_lose_nothing_and_the_auditor_holds_each_record_once(
+    tmp_path: Path, quick: None, direction: str
+) -> None:
+    """Upward cuts tear records, downward cuts lose acknowledgements."""
+    async with embedded_broker("mosquitto") as address, Proxy(address.host, address.port) as proxy:
+        step = 997 if direction == "up" else 31
+        setattr(proxy, f"{direction}_limit", lambda n: 40 + n * step if n < 25 else None)
+        with Auditor(address.host, address.port) as auditor:
+            async with sending(tmp_path / "data", proxy.port, audited=True) as sender:
+                for n in range(4):
+                    await sweep(sender.log, n)
+                await until(lambda: sender.log.delivered >= 42)
+                assert proxy.connections > 3
+                held = auditor.ledger.hashes[sender.log.epoch.id]
+                assert sorted(held)[:42] == list(range(42))
+                assert not auditor.ledger.forks
+                assert not auditor.ledger.faults
+
+
+@needs_mosquitto
+async def test_a_broker_killed_with_all_it_acknowledged_is_given_it_again(tmp_path: Path, quick: None) -> None:
+    """The auditor was away; the broker took everything and forgot it. Nothing was given up, all comes again."""
+    port = free_port()
+    async with _killed_after(tmp_path, port) as sender:
+        assert sender.log.delivered == 0
+        with mosquitto(tmp_path / "broker", port):
+            await until(lambda: sender.outbox.connected)  # before the auditor is there: dropped once more
+            await until(lambda: not sender.outbox.waiting)
+            with Auditor("127.0.0.1", port) as auditor:
+                sender.outbox._progress_ms -= 10 * 900_000  # some hours without a receipt
+                sender.log.committed.set()
+                await until(lambda: sender.log.delivered >= 32)
+                assert set(range(32)) <= set(auditor.ledger.hashes[sender.log.epoch.id])
+                assert not auditor.ledger.forks
+
+
+@asynccontextmanager
+async def _killed_after(tmp_path: Path, port: int) -> AsyncIterator[Sender]:
+    async with sending(tmp_path / "data", port, audited=True) as sender:
+        with mosquitto(tmp_path / "broker", port) as pid:
+            for n in range(3):
+                await sweep(sender.log, n)
+            await until(lambda: sender.outbox.connected)
+            await until(lambda: not sender.outbox.waiting)
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda: not sender.outbox.connected)
+        yield sender
+
+
+async def test_what_is_new_goes_before_the_backlog(tmp_path: Path) -> None:
+    store, log = await make_log(tmp_path, RealClock(trusted=True), audited=False)
+    for n in range(3):
+        await sweep(log, n, meters=NEWEST)
+    first, second = stretches(log)
+    assert (first.next, first.end) == (log.size - NEWEST, None)
+    assert (second.next, second.end) == (0, log.size - NEWEST)
+    await sweep(log, 3, meters=5)
+    assert first.left == NEWEST + 5
+    assert second.left == 2 * NEWEST + 2
+    seq, record = await second.take()
+    assert seq == 0
+    assert record is not None
+    await log.close()
+    await store.close()
+
+
+async def test_a_metered_uplink_sends_new_records_at_once_and_paces_the_backlog(tmp_path: Path) -> None:
+    async with embedded_broker("mosquitto") as address:
+        with Auditor(address.host, address.port, cosign=False) as auditor:
+            async with sending(tmp_path / "data", address.port, metered=True) as sender:
+                log = sender.log
+                await sweep(log, 0, meters=2 * NEWEST)
+                epoch = log.epoch.id
+                newest = set(range(log.size - NEWEST, log.size))
+                assert await asyncio.to_thread(
+                    auditor.until, lambda ledger: newest <= set(ledger.hashes.get(epoch, ()))
+                )
+                assert len(auditor.ledger.hashes[epoch]) < NEWEST + 600
+
+
+def test_an_idle_gateway_with_an_auditor_stays_quiet(tmp_path: Path) -> None:
+    """Half a virtual day: after the one receipt for its start there is a checkpoint an interval and nothing else."""
+    clock = VirtualClock(START_S * 1000, speed=7200)
+
+    async def idle(port: int) -> tuple[int, int]:
+        store, log = await make_log(tmp_path, clock)
+        sender = Sender(log, port, clock=clock)
+        running = asyncio.create_task(sender.outbox.run())
+        await clock.sleep(2 * 3600)
+        settled = log.size
+        await clock.sleep(12 * 3600)
+        clock.pace(1.0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await store.close()
+        return settled, log.size
+
+    async def with_broker() -> tuple[tuple[int, int], Auditor]:
+        async with embedded_broker("mosquitto") as address:
+            with Auditor(address.host, address.port) as auditor:
+                return await asyncio.to_thread(clock.run, idle(address.port)), auditor
+
+    sizes, auditor = asyncio.run(with_broker())
+    assert sizes == (3, 3)  # boot, config, one witness
+    assert auditor.receipts == 1
+    assert auditor.messages["witness"] == 1
+    assert auditor.messages["hashes"] <= 2
+    assert 10 <= auditor.messages["checkpoint"] <= 14 * 4 + 3
