@@ -61,6 +61,7 @@ class Agent:
     outbox: Outbox | None = field(init=False, default=None)
     pollers: list[Poller] = field(init=False)
     plan: Plan = field(init=False)
+    books: Books = field(init=False)
     _store: Store = field(init=False)
 
     async def open(self) -> None:
@@ -80,7 +81,7 @@ class Agent:
         limits = self._limits()
         first_slot_s = self._slot_after(self.clock.wall_ms() // 1000)
         metered = [metered_of(meter, limits[meter["id"]], self.plan, first_slot_s) for meter in self.config["meters"]]
-        books = Books(self.plan, lambda from_s, to_s: recent(data, self.log.epoch, from_s, to_s))
+        self.books = books = Books(self.plan, lambda from_s, to_s: recent(data, self.log.epoch, from_s, to_s))
         self.recorder = Recorder(
             self.plan,
             metered,
