@@ -1,0 +1,51 @@
+"""A small campaign against the gate, and a spy that would see what is forbidden."""
+
+from __future__ import annotations
+
+import pytest
+from wires import crc, dlt, rtu
+
+from bench.campaign_gate import run
+from bench.spy import Spy
+
+
+def test_nothing_but_reads_leaves_under_fuzzed_configurations_and_answers():
+    tally = run(40, 1500, "3")
+    assert tally["configurations"] >= 40
+    assert tally["answers"] >= 1500
+    assert tally["frames"] >= 1500
+    assert tally["forbidden"] == 0
+
+
+WRITE = b"\x01\x06\x00\x01\x00\x07"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [dlt(0x14, bytes(12))],
+        [dlt(0x1C, bytes(16))],
+        [dlt(0x08, bytes(6), address=b"\x99" * 6)],
+        [dlt(0x11, bytes(4), address=b"\x99" * 6)],
+        [dlt(0x11, bytes(4), address=b"\xaa" * 6)],
+        [b"\x68\x68" + dlt(0x14, bytes(12))],
+        [dlt(0x14, bytes(12))[:9], dlt(0x14, bytes(12))[9:]],
+        [WRITE + crc(WRITE)],
+        [b"\x00" + WRITE + crc(WRITE)],
+        [rtu(0, 3, 0, 1)],
+        [b"\0\1\0\0\0\6\1\6\0\1\0\1"],
+    ],
+)
+def test_the_spy_sees_what_is_forbidden(sent: list[bytes]):
+    spy = Spy()
+    for data in sent:
+        spy.hear(data)
+    assert spy.forbidden
+
+
+def test_the_spy_has_nothing_against_reads():
+    spy = Spy()
+    for data in (dlt(0x11, bytes(4)), b"\xfe" * 4 + dlt(0x12, bytes(5)), rtu(1, 3, 0, 2), dlt(0x91, bytes(8))):
+        spy.hear(data)
+    assert spy.forbidden == []
+    assert spy.frames == 4
