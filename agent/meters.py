@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drivers.dlt645.meter import Dlt645Meter
+from drivers.habits import HabitualBus
 from drivers.line import Line
 from drivers.meter import Meter
 from drivers.ports import Settings
@@ -17,7 +18,7 @@ def build_meter(meter: dict[str, Any], config: dict[str, Any], line: Line) -> Me
     """Raises ValueError where the model lacks a register that the meter's point is settled on."""
     entry = next(entry for entry in config["lines"] if entry["id"] == line.id)
     settings = Settings.parse(meter["baud"] or entry["baud"], meter["framing"] or entry["framing"])
-    bus = line if settings == line.settings else line.at(settings)
+    bus = HabitualBus(line if settings == line.settings else line.at(settings), line.statistics)
     needed, wished = directions(meter["id"], config)
     model = next((model["data"] for model in config["models"] if model["id"] == meter["model"]), None)
     if meter["protocol"] == "modbus":

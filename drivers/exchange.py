@@ -49,6 +49,8 @@ class Exchange:
     reader: makes a fresh ReplyReader for one attempt.
     reply_bytes: length of the expected reply without preamble, 0 if it cannot be known; for pacing and VMIN.
     quiet_before_s: silence on the bus required before the first byte.
+    late_s: how long after the request its answer may still begin, although nobody waits for it any more; None: a
+    multiple of the timeout. A timeout that was shortened for a quick meter leaves this as it was.
     commissioning: an explicit act of a person (address search): the gate allows 13H and wildcard reads only then.
     """
 
@@ -59,6 +61,7 @@ class Exchange:
     reply_bytes: int = 0
     reply_timeout_s: float = 1.0
     quiet_before_s: float = 0.02
+    late_s: float | None = None
     commissioning: bool = False
 
 

@@ -23,13 +23,14 @@ from drivers.errors import DriverError, Garbled, PortGone, Silent
 from drivers.exchange import Answer, Exchange, Noticed, ReplyReader
 from drivers.late import LATE_FACTOR, OwedAnswers
 from drivers.meter import Bus
-from drivers.ports import Chunk, Port, Settings
+from drivers.ports import Chunk, Foreseeing, Port, Settings
 
 TIMER_MARGIN_S = 0.03  # a busy gateway wakes up to 30 ms late (reference/performance.md §6)
 GAP_DLT645_S = 0.5  # Tb: the longest pause between two bytes of a frame (DL/T 645-2007)
 GAP_MODBUS_S = 0.1  # the standard's 1.5 characters do not survive USB adapters, which bunch bytes every 16 ms
 NEVER_QUIET_S = 3.0  # a bus that does not pause for so long belongs to another master or a broken device
 LONGEST_REPLY = 271  # characters: four FE and a DL/T 645 frame with 255 bytes of data
+FORGETS = 0.999  # a slow answer counts half after 700 others
 MOST_EVIDENCE = 512  # bytes of a garbled reply that an error carries
 
 Trace = Callable[[str, bytes, int], None]  # "tx", "rx" or "damaged" (a byte lost to parity), the bytes, boot_ms
@@ -50,6 +51,7 @@ class LineStatistics:
     stale: int = 0  # bytes that arrived while no request was under way
     lost: int = 0  # times the port vanished
     busy_s: float = 0.0
+    slowest_s: float = 0.0  # to an answer's first byte, of what was answered lately
     noticed: Noticed = field(default_factory=Noticed)  # sums over all exchanges
     last_error: str = ""
 
@@ -83,6 +85,7 @@ class Line:
         self.statistics = LineStatistics()
         self.trace = trace
         self._port = port
+        self._foreseeing = port if isinstance(port, Foreseeing) else None
         self._clock = clock
         self._forbid_unit = forbid_unit
         self._latency_s = latency_s
@@ -187,18 +190,23 @@ class Line:
         is_repeated = self._owed.is_repeated(exchange, began)
         heard = _Heard(None, b"", began)
         try:
+            if self._foreseeing is not None:
+                self._foreseeing.foresee(exchange.reply_bytes)
             await self._port.write(request)
             sent_at = self._last_byte_at = max(loop.time(), sent_at)
             heard = await self._listen(exchange, reader, sent_at)
         finally:
             self._note(reader.noticed, loop.time() - began)
             if heard.reply is None or is_repeated:  # also if the port vanished: it may be back before the answer
-                window_s = LATE_FACTOR * (exchange.reply_timeout_s + self._latency_s)
+                late_s = exchange.late_s or LATE_FACTOR * exchange.reply_timeout_s
+                window_s = late_s + LATE_FACTOR * self._latency_s
                 listener = reader if heard.reply is None else exchange.reader()
                 self._owed.owe(exchange, listener, sent_at + window_s + self._reply_s(exchange))
         if heard.reply is None:
             raise self._fault(exchange, heard.raw, reader.noticed)
+        latency_s = max(0.0, heard.began - sent_at)
         self.statistics.answered += 1
+        self.statistics.slowest_s = max(latency_s, self.statistics.slowest_s * FORGETS)
         now_ms = self._clock.boot_ms()
         middle_ms = (began_ms + now_ms) // 2
         return Answer(
@@ -206,7 +214,7 @@ class Line:
             reply=heard.reply,
             boot_ms=middle_ms,
             wall_ms=self._clock.wall_ms() - (now_ms - middle_ms),
-            latency_s=max(0.0, heard.began - sent_at),
+            latency_s=latency_s,
             noticed=reader.noticed,
         )
 
@@ -241,7 +249,10 @@ class Line:
             reply = reader.feed(chunk.data) if chunk.data else None
             if reply is not None:
                 first = len(raw) - len(reply) + 1
-                return _Heard(reply, bytes(raw), next(when for heard, when in arrivals if heard >= first))
+                # a port that naps hands over the rest at once: the reply began its own time on the wire ago
+                at_least = max(arrivals[0][1], now - self._wire_s(exchange, len(reply)))
+                began = min(at_least, next(when for heard, when in arrivals if heard >= first))
+                return _Heard(reply, bytes(raw), began)
             if chunk.damaged:
                 reader.damage()
             deadline = max(first_by, arrivals[0][1] + reply_s + gap_s, now + gap_s)

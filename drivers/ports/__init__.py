@@ -7,7 +7,7 @@ PortBusy here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +73,12 @@ class Port(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A port that can save wake-ups when it is told how long an answer will be."""
+
+    def foresee(self, count: int) -> None:
+        """The answer to what is written next has so many bytes, preamble not counted; 0 if nobody knows."""
+        ...

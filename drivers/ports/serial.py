@@ -32,6 +32,7 @@ from drivers.ports.marks import MarkReader
 DIRECTIONS = ("auto", "kernel", "rts")
 WRITE_STALL_S = 2.0  # beyond the time on the wire: an adapter that takes no bytes for so long is stuck
 READ_BYTES = 4096
+NAP_LEAST_S = 0.002  # of bytes still to come: waking up for each of them costs more than it tells
 TIOCSRS485 = 0x542F
 RS485_ENABLED, RS485_RTS_ON_SEND = 1, 2  # linux/serial.h; after sending RTS falls: some drivers know nothing else
 TIOCSERGETLSR = 0x5459
@@ -57,6 +58,8 @@ class SerialPort:
         self._is_pty = False
         self._settings = Settings()
         self._writable: asyncio.Future[None] | None = None
+        self._foreseen = 0  # bytes still expected of an answer whose first byte was not seen yet
+        self._nap: asyncio.TimerHandle | None = None
 
     async def open(self, settings: Settings) -> None:
         port = serial.Serial(exclusive=True, timeout=0)
@@ -115,6 +118,10 @@ class SerialPort:
     async def read(self) -> Chunk:
         return await self._inbox.get()
 
+    def foresee(self, count: int) -> None:
+        """The answer to what is written next has so many bytes: after its first there is no need to look at each."""
+        self._foreseen = count
+
     def discard(self) -> int:
         if self._serial is not None:
             self._take()  # what the kernel holds and the loop has not seen yet
@@ -166,6 +173,18 @@ class SerialPort:
             return
         for chunk in self._marks.feed(raw):
             self._inbox.put(chunk)
+        rest_s = self._settings.seconds(self._foreseen - 1 - len(raw))
+        self._foreseen = 0
+        if rest_s > NAP_LEAST_S:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._fd)
+            self._nap = loop.call_later(rest_s, self._wake_up)
+
+    def _wake_up(self) -> None:
+        """Shortly before the answer's last byte is due."""
+        self._nap = None
+        if self._serial is not None:
+            asyncio.get_running_loop().add_reader(self._fd, self._take)
 
     async def _hand_over(self, data: bytes) -> None:
         while data:
@@ -224,6 +243,10 @@ class SerialPort:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._fd)
         loop.remove_writer(self._fd)
+        if self._nap is not None:
+            self._nap.cancel()
+            self._nap = None
+        self._foreseen = 0
         self._release()
         if self._writable is not None:
             _wake(self._writable)
