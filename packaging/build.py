@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import os
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ import sys
 import tarfile
 import tempfile
 import tomllib
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,20 +68,35 @@ def _git(*arguments: str) -> str:
 
 
 def _export(source: Path) -> None:
+    source.mkdir()
     packed = subprocess.run(["git", "-C", str(ROOT), "archive", "HEAD"], capture_output=True, check=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(source, filter="data")
+    subprocess.run(["tar", "--extract", "--directory", str(source)], input=packed, check=True)
 
 
 def _pip(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments], check=True)
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{done.stdout}\n{' '.join(command)}")
 
 
 def _own_wheel(source: Path, dist: Path) -> Path:
     with tempfile.TemporaryDirectory() as built:
         _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", built, str(source))
         (wheel,) = Path(built).glob("*.whl")
+        _check_complete(wheel)
         return Path(shutil.copy(wheel, dist / wheel.name))
+
+
+def _check_complete(wheel: Path) -> None:
+    """Ends where a committed file of a package is not in its wheel: data is left out silently unless it is declared."""
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    roots = sorted({name.split(".")[0] for name in packages})
+    committed = set(_git("ls-tree", "-r", "--name-only", "HEAD", "--", *roots).splitlines())
+    with zipfile.ZipFile(wheel) as archive:
+        missing = sorted(committed - set(archive.namelist()))
+    if missing:
+        sys.exit(f"not in {wheel.name}, declare them in pyproject.toml: {' '.join(missing)}")
 
 
 def _wheelhouse(house: Path, architecture: str, own: Path) -> list[Path]:

@@ -22,7 +22,7 @@ Version: {version}
 Architecture: {architecture}
 Maintainer: hubiao developers <maintainers@hubiao.example>
 Installed-Size: {size}
-Depends: python3 (>= 3.11), python3 (<< 3.12), libpython3-stdlib, passwd
+Depends: python3 (>= 3.11), python3 (<< 3.12), passwd
 Recommends: systemd, ca-certificates
 Suggests: mosquitto
 Section: net
