@@ -29,6 +29,15 @@ REASONS: dict[str, tuple[str, str]] = {
     "BILL_MISSING": ("缺少电网账单", "there is no grid bill"),
     "MASTER_MISSING": ("缺少总表电量", "there is no energy of the master"),
     "POINTS_MISSING": ("缺少分表电量", "there is no energy of any sub-meter"),
+    "PERIOD_MISMATCH": ("收费周期与账单周期相差一天以上", "charged days differ from the bill's by more than one day"),
+    "CHARGE_MISSING": ("有用电而没有收费记录", "energy was used and there is no charge"),
+    "CHARGE_UNMATCHED": ("有收费记录对不上租户", "a charge matches no tenant of the evidence"),
+    "TAX_UNKNOWN": ("收费表未注明是否含税", "the charges do not say whether tax is included"),
+    "KWH_MISMATCH": ("计费电量与电表不符", "the energy charged is not that of the meter"),
+    "PV_UNRESOLVED": ("结论取决于光伏电价如何认定", "the answer depends on what may be asked for solar power"),
+    "READINGS_MISSING": ("读数缺失过多", "too many readings are missing"),
+    "METER_EXCHANGED": ("电表被更换而没有工单", "a meter was exchanged without a work order"),
+    "EVIDENCE_BAD": ("证据核验发现问题", "verification of the evidence found something"),
 }
 
 
@@ -73,6 +82,8 @@ class TenantFacts:
     allowed: Fraction | None
     estimated_ratio: Fraction
     missing: str
+    doubts: tuple[str, ...] = ()  # why the evidence is not enough, found by the report
+    hints: tuple[str, ...] = ()  # found beside the money: no green with them
 
     @property
     def over(self) -> Fraction:
@@ -89,19 +100,24 @@ class ParkFacts:
     loss_rate: Fraction | None
     estimated_ratio: Fraction
     missing: tuple[str, ...]
+    comparable: bool = True  # bill and charges cover the same days
+    doubts: tuple[str, ...] = ()  # like missing inputs
+    gaps: tuple[str, ...] = ()  # no green with them, and no other colour changed
 
 
 def tenant_verdict(tenant: TenantFacts, limits: Thresholds) -> Verdict:
     """The first rule that matches wins."""
     if tenant.extra_fee:
         return Verdict(RED, ("EXTRA_FEE",))
+    if tenant.doubts:
+        return Verdict(GREY, tenant.doubts)
     if tenant.estimated_ratio > limits.estimate_max_ratio:
         return Verdict(GREY, ("ESTIMATED_TOO_MUCH",))
     if tenant.allowed is None:
         return Verdict(GREY, (tenant.missing,))
     if tenant.over > limits.tolerance_yuan:
-        return Verdict(_degree(tenant.over, tenant.allowed, limits), ("TENANT_OVER",))
-    return Verdict(GREEN, ("OK",))
+        return Verdict(_degree(tenant.over, tenant.allowed, limits), ("TENANT_OVER", *tenant.hints))
+    return Verdict(YELLOW, tenant.hints) if tenant.hints else Verdict(GREEN, ("OK",))
 
 
 def park_verdict(park: ParkFacts, tenants: Sequence[Verdict], limits: Thresholds) -> Verdict:
@@ -110,7 +126,8 @@ def park_verdict(park: ParkFacts, tenants: Sequence[Verdict], limits: Thresholds
     documents = []
     if "EXTRA_FEE" in of_tenants:
         documents.append("EXTRA_FEE")
-    if park.passable is not None and park.charged - park.passable > limits.tolerance_yuan:
+    is_over = park.passable is not None and park.charged - park.passable > limits.tolerance_yuan
+    if is_over and park.comparable:
         documents.append("CAP_EXCEEDED_LITERAL")
     if documents:
         return Verdict(RED, tuple(documents))
@@ -119,15 +136,17 @@ def park_verdict(park: ParkFacts, tenants: Sequence[Verdict], limits: Thresholds
         doubts.append("BALANCE_IMPLAUSIBLE")
     if park.estimated_ratio > limits.estimate_max_ratio:
         doubts.append("ESTIMATED_TOO_MUCH")
-    doubts += park.missing
+    doubts += [*park.missing, *park.doubts]
     if doubts:
         return Verdict(GREY, tuple(doubts))
     if park.cap is not None and park.charged - park.cap > limits.tolerance_yuan:
-        return Verdict(_degree(park.charged - park.cap, park.cap, limits), ("CAP_EXCEEDED",))
-    single = [reason for reason in ("TENANT_OVER",) if reason in of_tenants]
-    if any(tenant.colour == GREY for tenant in tenants):
+        return Verdict(_degree(park.charged - park.cap, park.cap, limits), ("CAP_EXCEEDED", *park.gaps))
+    single: list[str] = [reason for reason in ("TENANT_OVER", "KWH_MISMATCH") if reason in of_tenants]
+    if any(tenant.colour == GREY and set(tenant.reasons) - set(park.gaps) for tenant in tenants):
         single.append("TENANT_GREY")
-    return Verdict(YELLOW, tuple(single)) if single else Verdict(GREEN, ("OK",))
+    if single:
+        return Verdict(YELLOW, (*single, *park.gaps))
+    return Verdict(GREY, park.gaps) if park.gaps else Verdict(GREEN, ("OK",))
 
 
 def _degree(over: Fraction, allowed: Fraction, limits: Thresholds) -> str:

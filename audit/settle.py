@@ -44,6 +44,28 @@ def settle(inputs: Mapping[str, Any], config: Mapping[str, Any] | None = None, p
     return _result(read, limits)
 
 
+def unit_prices(inputs: Mapping[str, Any]) -> tuple[dict[str, Fraction], Fraction] | None:
+    """What a kWh of each period may cost an end user, and what is added to every kWh for the fixed part, yuan.
+
+    None where there is no bill or nothing to divide by. Raises CaseError.
+    """
+    read = read_inputs(inputs)
+    passable = [item for item in read.bill or () if item.passable]
+    divisors = _divisors(read, _Energies.of(read))
+    whole = sum(divisors.values(), ZERO)
+    if not passable or not whole:
+        return None
+    prices: dict[str, Fraction] = {}
+    fixed = ZERO
+    for item in passable:
+        divisor = None if item.period is None or read.by_energy else divisors.get(item.period)
+        if divisor and item.period is not None:
+            prices[item.period] = prices.get(item.period, ZERO) + item.yuan / divisor
+        else:
+            fixed += item.yuan
+    return prices, fixed / whole
+
+
 def loss_shares(inputs: Mapping[str, Any]) -> dict[str, str]:
     """For information: the park's loss in kWh as each tenant's part, shared by energy period by period.
 

@@ -1,0 +1,231 @@
+"""`hubiao audit report`: bill, charges and evidence to a verdict, as HTML, JSON, CSV and xlsx."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import pathlib
+from datetime import date, timedelta
+from typing import Any
+
+import click
+
+from agent.cli import Failure
+from agent.cli.audit_store import KEYS, PATH, open_store, pin_keys
+from agent.cli.output import document, notice, styled, table
+from agent.cli.words import language, t
+from audit.bill import Bill, read_lines
+from audit.bill_check import check_bill
+from audit.case_values import CaseError
+from audit.charges import Charges, read_rows
+from audit.markup import REASONS
+from audit.names import Notes, load_notes, save_unmatched
+from audit.papers import PaperError, read_bill, read_charges
+from audit.park_evidence import Days, ParkEvidence
+from audit.report import make_report
+from audit.report_html import render
+from audit.report_model import Papers
+from audit.report_tables import bundle, write_tables
+from audit.report_words import COLOURS
+from audit.store import Store
+from audit.verify_store import verify_store
+from audit.written import month_span, parse_date, parse_span
+
+INK = {"green": "green", "yellow": "yellow", "red": "red", "grey": "bright_black"}
+EVIDENCE_DAYS = 2  # beside the days asked for, so that estimates at their ends can be judged
+
+
+@click.command("report")
+@click.option("--park", required=True)
+@click.option("--bill", "bills", type=PATH, multiple=True, metavar="F")
+@click.option("--charges", "charges", type=PATH, multiple=True, metavar="F")
+@click.option("--store", type=PATH, default=None, metavar="DIR")
+@click.option("--month", default=None, metavar="2026-07")
+@click.option("--from", "from_", default=None, metavar="2026-07-01")
+@click.option("--to", default=None, metavar="2026-08-01")
+@click.option("--out", type=PATH, default=None, metavar="report.html")
+@click.option("--tables", type=PATH, default=None, metavar="F.xlsx|F.csv")
+@click.option("--zip", "zip_", type=PATH, default=None, metavar="F.zip")
+@click.option(
+    "--notes", type=PATH, default=None, metavar="F.json", help=t("名称对应等，可保存", "saved names and terms")
+)
+@click.option("--common", type=click.Choice(["shared", "recovered_elsewhere"]), default=None)
+@click.option(
+    "--tax", type=click.Choice(["incl", "excl"]), default=None, help=t("收费表未注明时", "where charges say not")
+)
+@KEYS
+@click.option("--json", "as_json", is_flag=True)
+def report(
+    park: str,
+    bills: tuple[pathlib.Path, ...],
+    charges: tuple[pathlib.Path, ...],
+    store: pathlib.Path | None,
+    month: str | None,
+    from_: str | None,
+    to: str | None,
+    out: pathlib.Path | None,
+    tables: pathlib.Path | None,
+    zip_: pathlib.Path | None,
+    notes: pathlib.Path | None,
+    common: str | None,
+    tax: str | None,
+    keys: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """园区核查报告 / the report on a park; without --store it tests the documents alone."""
+    days = _days(month, from_, to)
+    said = _notes(notes, common)
+    papers = _papers(bills, charges, said, tax)
+    opened = None if store is None else open_store(store)
+    gc.disable()  # many small objects, no cycles
+    try:
+        evidence = verified = None
+        if opened is not None:
+            pin_keys(opened, keys)
+            evidence, verified = _evidence(opened, park, days or (papers.bill.days if papers.bill else None))
+        made = make_report(park, papers, evidence=evidence, days=days, notes=said, verified=verified)
+    except CaseError as error:
+        raise Failure("\n".join(error.faults), 78) from error
+    finally:
+        gc.enable()
+    try:
+        page = render(made, language())
+        if out is not None:
+            out.write_text(page, encoding="utf-8")
+        if tables is not None:
+            write_tables(made, tables)
+        if zip_ is not None:
+            bundle(made, page, zip_, [*bills, *charges], opened, park)
+        if notes is not None and made["unmatched"]:
+            save_unmatched(notes, [row["who"] for row in made["unmatched"]])
+    except OSError as error:
+        raise Failure(f"{error.filename}: {error.strerror or error}", 74) from error
+    if as_json:
+        document(made)
+    else:
+        _show(made)
+    if made["unmatched"] and notes is None:
+        notice(
+            t("有收费行对不上租户，请用 --notes 保存对应关系", "rows match no tenant: keep their names with --notes F")
+        )
+
+
+def _days(month: str | None, from_: str | None, to: str | None) -> Days | None:
+    if month is not None and (from_ or to):
+        raise click.UsageError("--month | --from --to")
+    if (from_ is None) != (to is None):
+        raise click.UsageError("--from --to")
+    try:
+        if month is not None:
+            first, _ = parse_span(month)
+            return month_span(first.year, first.month)
+        if from_ is not None and to is not None:
+            days = parse_date(from_), parse_date(to)
+            if days[0] >= days[1]:
+                raise click.UsageError(t("--to 应在 --from 之后", "--to must be after --from"))
+            return days
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    return None
+
+
+def _notes(path: pathlib.Path | None, common: str | None) -> Notes:
+    try:
+        notes = load_notes(path)
+    except PaperError as error:
+        raise Failure(f"{path}: {error}", 78) from error
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror or error}", 78) from error
+    names = ("names", "columns", "fees", "tax", "tenants", "limits")
+    return Notes(**{name: getattr(notes, name) for name in names}, common=common or notes.common)
+
+
+def _papers(
+    bills: tuple[pathlib.Path, ...], charges: tuple[pathlib.Path, ...], notes: Notes, tax: str | None
+) -> Papers:
+    """All files read; every fault of every file at once, exit 78."""
+    faults: list[str] = []
+    read: list[Bill] = []
+    findings: list[Any] = []
+    rows = Charges()
+    charge_tax = notes.tax.get("charges") if tax is None else tax == "incl"
+    for path in (*bills, *charges):
+        try:
+            if path in bills:
+                paper = read_bill(path, notes.columns)
+                findings += check_bill(paper.rows).findings
+                read.append(read_lines(paper, tax=notes.tax.get("bill")))
+            else:
+                more = read_rows(read_charges(path, notes.columns), tax=charge_tax, fees=notes.fees)
+                rows.rows += more.rows
+                rows.findings += more.findings
+                rows.skipped += more.skipped
+                rows.unread += more.unread
+        except PaperError as error:
+            faults += [f"{path}: {line}" for line in str(error).splitlines()]
+        except OSError as error:
+            faults.append(f"{path}: {error.strerror or error}")
+    if faults:
+        raise Failure("\n".join(faults), 78)
+    files = [
+        {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in (*bills, *charges)
+    ]
+    return Papers(_joined(read), rows, findings, files)
+
+
+def _joined(bills: list[Bill]) -> Bill | None:
+    """Several bills (months, accounts) as one."""
+    if not bills:
+        return None
+    spans = [bill.days for bill in bills if bill.days is not None]
+    days = (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None
+    totals = [bill.total for bill in bills if bill.total is not None]
+    lines = tuple(line for bill in bills for line in bill.lines)
+    return Bill(lines, days, sum(totals[1:], totals[0]) if len(totals) == len(bills) else None)
+
+
+def _evidence(store: Store, park: str, days: Days | None) -> tuple[ParkEvidence, dict[str, Any] | None]:
+    around: Days | None = None
+    if days is not None:
+        margin = timedelta(days=EVIDENCE_DAYS)
+        around = date.fromordinal(max(1, (days[0] - margin).toordinal())), days[1] + margin
+    try:
+        evidence = ParkEvidence(store, park, around)
+    except LookupError as error:
+        raise Failure(str(error), 78) from error
+    known = store.keys()
+    if not all(f"{which.park}/{which.gateway}" in known for which in evidence.logs):
+        return evidence, None
+    result = verify_store(store, park=park)
+    logs = [
+        {key: log[key] for key in ("gateway", "epoch", "size", "held", "ok", "first_bad")} for log in result["logs"]
+    ]
+    findings = [finding for log in result["logs"] for finding in log["findings"]]
+    return evidence, {"ok": result["ok"], "logs": logs, "findings": findings[:50], "alarms": result["alarms"][:50]}
+
+
+def _show(made: dict[str, Any]) -> None:
+    colour = made["verdict"]["colour"]
+    reasons = ", ".join(f"{code} ({t(*REASONS[code])})" for code in made["verdict"]["reasons"])
+    click.echo(
+        f"{made['park']}  {made['from']} – {made['to']}  " + styled(t(*COLOURS[colour]), fg=INK[colour], bold=True)
+    )
+    click.echo(reasons)
+    figures = made["figures"]
+    names = (
+        ("passable_yuan", t("可转嫁账单", "passable bill")),
+        ("allowed_tenants_yuan", t("应收上限", "allowed")),
+        ("charged_yuan", t("实收", "charged")),
+        ("over_bill_yuan", t("超过账单", "over the bill")),
+        ("loss_rate", t("损耗率", "loss rate")),
+    )
+    click.echo("  ".join(f"{name} {figures[key] or '-'}" for key, name in names))
+    head = (
+        *(t("租户", "tenant"), t("电量", "kWh"), t("计费电量", "charged kWh"), t("应收", "allowed")),
+        *(t("实收", "charged"), t("多收", "over"), t("结论", "verdict"), t("原因", "reason")),
+    )
+    keys = ("tenant", "energy_kwh", "charged_kwh", "allowed_yuan", "charged_yuan", "over_yuan")
+    rows = [
+        (*(row[key] for key in keys), t(*COLOURS[row["colour"]]), " ".join(row["reasons"])) for row in made["tenants"]
+    ]
+    table(head, rows)

@@ -1,0 +1,305 @@
+"""The report on a park: bill, charges and evidence to a verdict with figures, reasons and the records behind it (pure).
+
+    papers ──────────────┐
+    evidence (or none) ──┴─▶ settle ─▶ tenants: energy first, price second ─▶ verdict ─▶ one document, text by text
+
+Around `settlement-method-1` stands what real papers need (settlement reference §5.2): differing days, missing charges,
+tax, estimates, solar power, accounts. The document is plain JSON; `report_html` and `report_tables` show it. Our colour
+is never the official 转供电费码.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from audit.amounts import ratio, rounded, shown
+from audit.bill import pv_lines
+from audit.charges import ChargeRow
+from audit.markup import GREEN, GREY, RED, ParkFacts, TenantFacts, Thresholds, Verdict, park_verdict, tenant_verdict
+from audit.names import Matcher, Notes
+from audit.park_evidence import Days, ParkEvidence, Use
+from audit.report_case import Settled, settle_accounts
+from audit.report_model import KWH_LEAST, KWH_SLACK, LONG_DAYS, SLACK_DAYS, Case, Papers, Payer
+from audit.report_parts import bill_part, conversion_part, loss_part, paper_part, tenant_part, unchecked_part
+from audit.settle import METHOD
+
+ZERO = Fraction()
+_END_USE = ("tenant", "operator", "public")
+
+
+def make_report(
+    park: str,
+    papers: Papers,
+    *,
+    evidence: ParkEvidence | None = None,
+    days: Days | None = None,
+    notes: Notes | None = None,
+    verified: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The whole document. days: of the settlement; without, the bill's. Raises CaseError for impossible inputs."""
+    notes = notes or Notes()
+    case = _case(park, papers, evidence, days, notes, verified)
+    readings = [_judge(case, case.strict)]
+    if case.with_pv is not None:
+        readings.append(_judge(case, case.with_pv))
+    park_result = _combine([judged for judged, _, _ in readings])
+    tenants = []
+    for n, payer in enumerate(case.payers):
+        verdict = _combine([verdicts[n] for _, verdicts, _ in readings])
+        tenants.append(tenant_part(case, payer, verdict, readings[0][2][n]))
+    facts = _park_facts(case, case.strict, readings[0][1])
+    return {
+        "park": park,
+        "method": METHOD,
+        "colour_code": "hubiao-colour-1",
+        "official": False,
+        "rule": {"title": "支持小微企业和小微园区的用电政策措施（征求意见稿）", "status": "draft", "measure": "六"},
+        "from": None if case.days is None else case.days[0].isoformat(),
+        "to": None if case.days is None else case.days[1].isoformat(),
+        "verdict": {
+            "colour": park_result.colour,
+            "reasons": list(park_result.reasons),
+            "readings": [
+                {"pv": name, "colour": verdict.colour, "reasons": list(verdict.reasons)}
+                for name, (verdict, _, _) in zip(("inside_cap", "paid_apart"), readings, strict=False)
+            ],
+        },
+        "figures": _figures(case, facts),
+        "bill": bill_part(case),
+        "tenants": tenants,
+        "unmatched": [{"row": row.row, "who": row.who, "yuan": shown(case.charged([row]))} for row in case.unmatched],
+        "losses": loss_part(case),
+        "conversion": conversion_part(case),
+        "papers": paper_part(papers),
+        "evidence": None if evidence is None else _evidence_part(case),
+        "unchecked": unchecked_part(case),
+    }
+
+
+def _case(
+    park: str,
+    papers: Papers,
+    evidence: ParkEvidence | None,
+    days: Days | None,
+    notes: Notes,
+    verified: Mapping[str, Any] | None,
+) -> Case:
+    bill = papers.bill
+    days = days or (bill.days if bill is not None else None) or _charged_days(papers.charges.rows)
+    if days is None and evidence is not None:
+        days = evidence.days
+    uses = evidence.uses(days) if evidence is not None and days is not None else []
+    flow = evidence.flow(days) if evidence is not None and days is not None else None
+    common = notes.common or "shared"
+    pv_yuan, has_pv = ZERO, False
+    if bill is not None:
+        pv_yuan = sum((line.yuan for line in pv_lines(bill.lines)), ZERO)
+    strict = settle_accounts(bill, uses, flow, common)
+    has_pv = bool(pv_yuan) or (flow is not None and flow.sum("pv") > flow.sum("export"))
+    if has_pv and not pv_yuan and flow is not None and bill is not None:
+        imported = sum(bill.kwh().values(), ZERO) or flow.sum("import")
+        price = ratio(strict.passable or ZERO, imported) or ZERO
+        pv_yuan = rounded((flow.sum("pv") - flow.sum("export")) * price)
+    with_pv = settle_accounts(bill, uses, flow, common, pv_yuan=pv_yuan) if has_pv and pv_yuan > 0 else None
+    payers, unmatched = _payers(papers.charges.rows, evidence, days, notes, uses)
+    for payer in payers:
+        _own_days(payer, days, evidence)
+    comparable = days is None or not any(payer.rows and _is_shifted(payer.days, days) for payer in payers)
+    comparable = comparable and not any(days and _is_shifted(row.days, days) for row in unmatched)
+    case = Case(
+        park=park,
+        days=days,
+        papers=papers,
+        evidence=evidence,
+        notes=notes,
+        limits=Thresholds.parse(notes.limits, "limits"),
+        common=common,
+        is_common_known=notes.common is not None,
+        payers=payers,
+        unmatched=unmatched,
+        uses=uses,
+        flow=flow,
+        strict=strict,
+        with_pv=with_pv,
+        pv_yuan=pv_yuan,
+        comparable=comparable,
+        verified=verified,
+    )
+    for payer in payers:
+        payer.hints, payer.doubts = _hints(payer), _doubts(case, payer)
+    return case
+
+
+def _payers(
+    rows: Sequence[ChargeRow], evidence: ParkEvidence | None, days: Days | None, notes: Notes, uses: Sequence[Use]
+) -> tuple[list[Payer], list[ChargeRow]]:
+    """Tenants in order of the evidence with their rows; without evidence as the charges name them."""
+    if evidence is None or days is None:
+        payers: dict[str, Payer] = {}
+        matcher = Matcher([row.who for row in rows], {}, notes)
+        for row in rows:
+            name = matcher.match(row) or row.who
+            payers.setdefault(name, Payer(name)).rows.append(row)
+        return list(payers.values()), []
+    matcher = Matcher(evidence.tenants, evidence.places(days), notes)
+    known = {use.name: Payer(use.name, use=use) for use in uses if use.subject.role == "tenant"}
+    operators = {use.name for use in uses if use.subject.role != "tenant"}
+    unmatched = []
+    for row in rows:
+        tenant = matcher.match(row)
+        if tenant is None and row.who in operators:
+            continue  # the operator's own use carries its own share: money to itself is no charge
+        if tenant is None or tenant not in known:
+            unmatched.append(row)
+        else:
+            known[tenant].rows.append(row)
+    return list(known.values()), unmatched
+
+
+def _own_days(payer: Payer, days: Days | None, evidence: ParkEvidence | None) -> None:
+    spans = [row.days for row in payer.rows if row.days is not None]
+    if not spans:
+        payer.days = days
+        return
+    payer.days = min(span[0] for span in spans), max(span[1] for span in spans)
+    if days is not None and evidence is not None and payer.days != days:
+        own = [use for use in evidence.uses(payer.days) if use.subject.tenant == payer.name]
+        payer.own_use = own[0] if own else None
+
+
+def _hints(payer: Payer) -> tuple[str, ...]:
+    """Energy first: whether what was charged is what the meter counted over the same days."""
+    charged, use = payer.charged_kwh, payer.own_use or payer.use
+    if charged is None or use is None or not use.owed or use.missing:
+        return ()
+    return ("KWH_MISMATCH",) if abs(charged - use.total) > max(KWH_LEAST, use.total * KWH_SLACK) else ()
+
+
+def _doubts(case: Case, payer: Payer) -> tuple[str, ...]:
+    doubts = []
+    if payer.use is not None and not payer.rows and payer.use.total > 0:
+        doubts.append("CHARGE_MISSING")
+    use = payer.own_use or payer.use
+    if case.evidence is not None and use is not None and case.days is not None:
+        meters = {meter["meter"] for meter in case.evidence.meters(payer.name, case.days)}
+        events = case.evidence.events(meters, payer.days or case.days)
+        replaced = {event["id"] for event in events if event["code"] == "meter_replaced"}
+        if any(event["code"] == "serial_changed" and event["id"] not in replaced for event in events):
+            doubts.append("METER_EXCHANGED")
+        if use.missing and Fraction(use.missing, use.owed) > case.limits.estimate_max_ratio:
+            doubts.append("READINGS_MISSING")
+    return tuple(doubts)
+
+
+def _judge(case: Case, settled: Settled) -> tuple[Verdict, list[Verdict], list[TenantFacts]]:
+    facts = [_tenant_facts(case, payer, settled) for payer in case.payers]
+    verdicts = [tenant_verdict(fact, case.limits) for fact in facts]
+    return park_verdict(_park_facts(case, settled, verdicts), verdicts, case.limits), verdicts, facts
+
+
+def _tenant_facts(case: Case, payer: Payer, settled: Settled) -> TenantFacts:
+    use = payer.own_use or payer.use
+    allowed = settled.allowed.get(payer.name)
+    if payer.own_use is not None and _is_shifted(payer.days, case.days):
+        allowed = settled.allowed_for(payer.own_use)
+    elif payer.use is None or not settled.allowed:
+        allowed = None
+    return TenantFacts(
+        extra_fee=case.extra(payer.rows) > 0,
+        charged=case.charged(payer.rows),
+        allowed=allowed,
+        estimated_ratio=ZERO if use is None else ratio(Fraction(use.statement.uncertain_kwh), use.total) or ZERO,
+        missing=settled.missing[0] if settled.missing else "POINTS_MISSING",
+        doubts=payer.doubts,
+        hints=payer.hints,
+    )
+
+
+def _park_facts(case: Case, settled: Settled, verdicts: Sequence[Verdict]) -> ParkFacts:
+    rows = [row for payer in case.payers for row in payer.rows] + case.unmatched
+    of_tenants = {reason for verdict in verdicts for reason in verdict.reasons}
+    gaps = [code for code in ("CHARGE_MISSING",) if code in of_tenants]
+    gaps += ["CHARGE_UNMATCHED"] * bool(case.unmatched)
+    gaps += ["TAX_UNKNOWN"] * any(row.tax is None for row in rows)
+    gaps += ["EVIDENCE_BAD"] * (case.verified is not None and not case.verified["ok"])
+    steps = sum(use.owed for use in case.uses)
+    lost = Fraction(sum(use.missing for use in case.uses), steps) if steps else ZERO
+    cap = settled.cap
+    is_long = case.days is not None and (case.days[1] - case.days[0]).days >= LONG_DAYS
+    if not case.comparable and is_long and settled.allowed:  # each tenant at its own bounds
+        cap = sum((_tenant_facts(case, payer, settled).allowed or ZERO for payer in case.payers), ZERO)
+    doubts = ["PERIOD_MISMATCH"] * (not case.comparable and not (is_long and settled.allowed))
+    doubts += ["READINGS_MISSING"] * (lost > case.limits.estimate_max_ratio)
+    uncertain = sum((Fraction(u.statement.uncertain_kwh) for u in case.uses if u.subject.role in _END_USE), ZERO)
+    return ParkFacts(
+        charged=case.charged(rows),
+        passable=settled.passable,
+        cap=cap,
+        loss_rate=settled.loss_rate if settled.available is not None and case.uses else ZERO,
+        estimated_ratio=ratio(uncertain, settled.points) or ZERO,
+        missing=settled.missing,
+        comparable=case.comparable,
+        doubts=tuple(doubts),
+        gaps=tuple(gaps),
+    )
+
+
+def _combine(verdicts: Sequence[Verdict]) -> Verdict:
+    """One verdict of those under each reading of what solar power is: never red, nor green, on that reading alone."""
+    first = verdicts[0]
+    if all(verdict.colour == first.colour for verdict in verdicts) or first.colour in (GREEN, GREY):
+        return first
+    if first.colour == RED and "EXTRA_FEE" in first.reasons:
+        return first
+    return Verdict(GREY, ("PV_UNRESOLVED", *first.reasons))
+
+
+def _figures(case: Case, facts: ParkFacts) -> dict[str, Any]:
+    rows = [row for payer in case.payers for row in payer.rows] + case.unmatched
+    over_cap = None if facts.cap is None else max(ZERO, facts.charged - facts.cap)
+    over_bill = None if facts.passable is None else max(ZERO, facts.charged - facts.passable)
+    strict = case.strict
+    imported = case.papers.bill.kwh() if case.papers.bill is not None else {}
+    bill_kwh = sum(imported.values(), ZERO) or (case.flow.sum("import") if case.flow is not None else ZERO)
+    return {
+        "charged_yuan": shown(facts.charged),
+        "extra_fees_yuan": shown(case.extra(rows)),
+        "passable_yuan": _text(facts.passable),
+        "allowed_tenants_yuan": _text(facts.cap),
+        "over_allowed_yuan": _text(over_cap),
+        "over_bill_yuan": _text(over_bill),
+        "average_price_paid": _text(ratio(facts.passable or ZERO, bill_kwh), 4),
+        "available_kwh": _text(strict.available),
+        "points_kwh": shown(strict.points),
+        "loss_rate": _text(strict.loss_rate if strict.available is not None and case.uses else None, 4),
+        "estimated_ratio": shown(facts.estimated_ratio, 4),
+        "common": case.common,
+        "common_stated": case.is_common_known,
+        "master": strict.master,
+        "pv_yuan": shown(case.pv_yuan),
+        "accounts": len(strict.results),
+    }
+
+
+def _evidence_part(case: Case) -> dict[str, Any]:
+    assert case.evidence is not None
+    logs = [{**which._asdict(), "records": count} for which, count in case.evidence.logs.items()]
+    return {"logs": logs, "verified": case.verified}
+
+
+def _charged_days(rows: Sequence[ChargeRow]) -> Days | None:
+    spans = [row.days for row in rows if row.days is not None]
+    return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None
+
+
+def _is_shifted(own: Days | None, days: Days | None) -> bool:
+    """Whether two spans differ by more than a day at either end."""
+    if own is None or days is None:
+        return False
+    return any(abs((one - other).days) > SLACK_DAYS for one, other in zip(own, days, strict=True))
+
+
+def _text(value: Fraction | None, places: int = 2) -> str | None:
+    return None if value is None else shown(value, places)
