@@ -197,6 +197,8 @@ class Store:
             if _name(error) == _FULL or _name(error).startswith(_SURROUNDINGS):
                 raise
             raise StoreDamaged(f"{self.path}: {error}") from error
+        except (UnicodeDecodeError, TypeError) as error:  # text or blobs that are none
+            raise StoreDamaged(f"{self.path}: {error}") from error
         return epochs
 
     def _check(self, epochs: list[Epoch]) -> None:
@@ -213,7 +215,7 @@ class Store:
         epochs: list[Epoch] = []
         try:
             epochs = self._epochs()
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             pass  # then nobody knows what epoch it was
         self._drop()
         n = 1
@@ -262,6 +264,7 @@ class Store:
         evictions: Sequence[ring.Eviction],
     ) -> None:
         db = self._connected()
+        self._loosen(db)
         db.execute("BEGIN IMMEDIATE")
         try:
             batches = self._missing(epoch, batches)
@@ -282,6 +285,9 @@ class Store:
             if db.in_transaction:  # SQLite itself rolls back after some errors
                 db.execute("ROLLBACK")
             raise
+
+    def _loosen(self, db: sqlite3.Connection) -> None:
+        """Takes the ballast back as soon as the disk has room; the file may grow again then."""
         ring.take_ballast(self.directory)
         if self._tight and ring.has_ballast(self.directory):
             self._tight = False
