@@ -57,7 +57,7 @@ class Corrections:
 
     async def apply(self, now_ms: int) -> None:
         """Writes revisions for everything that waits. The log is committed first: the past is read from the store."""
-        orders = [] if self._inbox is None else self._inbox.waiting(set(self._meters))
+        orders = [] if self._inbox is None else self._inbox.waiting(set(self._meters), now_ms)
         orders = [order for order in orders if order.name not in {taken.name for taken in self._taken}]
         if not self._backfills and not orders:
             return
@@ -66,7 +66,7 @@ class Corrections:
         for meter, witnesses in _by_meter(backfills).items():
             await self._revise(self._meters[meter], witnesses, "backfill")
         for order in orders:
-            await self._order(order, now_ms)
+            await self._order(order)
 
     def committed(self) -> None:
         """What was taken from the inbox is durable."""
@@ -75,17 +75,14 @@ class Corrections:
                 self._inbox.done(order)
         self._taken.clear()
 
-    async def _order(self, order: WorkOrder, now_ms: int) -> None:
+    async def _order(self, order: WorkOrder) -> None:
         for note in order.events:
             details = {**note.details, "order": order.name}
             at = instant(note.at_ms)
             self._log.add(Event(note.scope, note.id, note.code, at, at, details))  # type: ignore[arg-type]
         readings: dict[str, list[ManualReading]] = {}
         for reading in order.readings:
-            if reading.at_ms <= now_ms:
-                readings.setdefault(reading.meter, []).append(reading)
-            else:
-                logger.warning("inbox: %s: meter=%s is read in the future", order.name, reading.meter)
+            readings.setdefault(reading.meter, []).append(reading)
         for meter, found in readings.items():
             await self._revise(self._meters[meter], [reading.witness() for reading in found], "manual")
         self._taken.append(order)

@@ -68,6 +68,10 @@ class WorkOrder:
     def meters(self) -> set[str]:
         return {reading.meter for reading in self.readings}
 
+    def newest_ms(self) -> int:
+        """When the last of it happened."""
+        return max([*(note.at_ms for note in self.events), *(reading.at_ms for reading in self.readings)], default=0)
+
 
 class OrderFault(ValueError):
     """A file in the inbox that is no work order."""
@@ -95,8 +99,8 @@ class Inbox:
     data: Path
     _complained: set[str] = field(default_factory=set)
 
-    def waiting(self, meters: set[str]) -> list[WorkOrder]:
-        """Work orders whose meters are all known, oldest first."""
+    def waiting(self, meters: set[str], now_ms: int) -> list[WorkOrder]:
+        """Work orders whose meters are all known and whose time has come, oldest first."""
         try:
             paths = sorted((self.data / DIRECTORY).glob("*.json"))
         except OSError:
@@ -111,7 +115,7 @@ class Inbox:
             unknown = order.meters() - meters
             if unknown:
                 self._complain(path.name, f"waits for a configuration that knows {', '.join(sorted(unknown))}")
-            else:
+            elif order.newest_ms() <= now_ms:
                 orders.append(order)
         return orders
 

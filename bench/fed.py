@@ -169,12 +169,8 @@ class Fed:
         self.registers = registers
         settings = config["settings"]
         self.log = MemoryLog(self.clock, Identity(settings["park"], settings["gateway"], config["version"]))
-        self.loop = asyncio.new_event_loop()
         self._data = data
         self.configure(config)
-
-    def close(self) -> None:
-        self.loop.close()
 
     def configure(self, config: dict[str, Any]) -> None:
         """Starts under a configuration, or goes on under another one as after a restart."""
@@ -227,7 +223,7 @@ class Fed:
         self.recorder.take(finding)
 
     def settle(self) -> None:
-        self.loop.run_until_complete(self.recorder.settle())
+        asyncio.run(self.recorder.settle())
 
     def sweep(self, slot_s: int, *, silent: Collection[str] = (), late_ms: int = 500, each_ms: int = 20) -> None:
         """Every meter of the lines once, the first `late_ms` after the slot; then the books."""

@@ -38,6 +38,7 @@ EVENTS: dict[str, EventCode] = {
     "ratio_mismatch": EventCode(
         "表内变比与配置不符", "the meter's ratio register differs from the configuration", _METER
     ),
+    "manual_reading": EventCode("人工抄表", "a person read the meter", _METER),
     "tenancy_changed": EventCode("租户变更", "tenancy changed", _POINT),
     "tariff_mismatch": EventCode(
         "表内时段与电价方案不符", "the meter's own tariff periods differ from the schedule", _METER

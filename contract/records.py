@@ -366,6 +366,11 @@ def encode(head: Head, body: Body) -> bytes:
     return canonical({**_plain_fields(head), **_plain_fields(body)})
 
 
+def record_fields(body: Body) -> dict[str, Any]:
+    """A body's fields as they stand on the wire, without the head's."""
+    return _plain_fields(body)
+
+
 def decode(data: bytes) -> tuple[Head, Body]:
     """Reads a record back; unknown fields are ignored. Raises RecordError naming what is wrong."""
     try:

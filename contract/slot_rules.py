@@ -58,6 +58,7 @@ class SlotRules:
         self.answers: dict[str, dict[int, Answer]] = {}  # meter → slot → its latest record
         self.values: dict[int, Value] = {}  # seq of a reading → what it gave
         self._undated: dict[int, tuple[str, int]] = {}  # seq → meter, revision
+        self._hands: tuple[Era | None, frozenset[str]] = (None, frozenset())  # meters read by people, under an era
         self._course, self._report = course, course.report
         self._decode_reading = decode_reading
 
@@ -79,7 +80,8 @@ class SlotRules:
         if revision == 0:
             if known is not None:
                 self._report("duplicate", seq, f"{meter} {raw['slot']} was answered by record {known.seq} already")
-            self._punctual(seq, at_ms, raw["boot"], slot_s, "")
+            if not self._by_hand(meter):
+                self._punctual(seq, at_ms, raw["boot"], slot_s, "")
         elif target is not None:
             self._revises(seq, target, revision, known, meter)
         slots[slot_s] = Answer(seq, revision, True)
@@ -130,6 +132,13 @@ class SlotRules:
         if not fits:
             latest = "nothing" if known is None else f"record {known.seq}, revision {known.revision}"
             self._report("revision", seq, f"reading {seq}: revision {revision} of {target}, where {latest} stands")
+
+    def _by_hand(self, meter: str) -> bool:
+        """Whether people read the meter: its slots are answered when they have."""
+        era = self._course.era
+        if era is not None and self._hands[0] is not era:
+            self._hands = (era, frozenset(m["id"] for m in era.config["meters"] if m["protocol"] == "manual"))
+        return meter in self._hands[1]
 
     def _punctual(self, seq: int, at_ms: int, boot: str, slot_s: int, why: str) -> None:
         """A first answer must come in time, unless the gateway slept, had no time, or the disk was full."""

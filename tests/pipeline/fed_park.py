@@ -70,8 +70,4 @@ def fed(config: dict[str, Any], runs: dict[str, Any], data: Path | None = None, 
         by_name = run if isinstance(run, dict) else {"import": run}
         return {register: one.shown(at_ms) for register, one in by_name.items()}
 
-    played = Fed(config, registers, start, data)
-    try:
-        yield played
-    finally:
-        played.close()
+    yield Fed(config, registers, start, data)
