@@ -39,7 +39,7 @@ def park(tmp_path_factory: pytest.TempPathFactory) -> Played:
 def test_a_stranger_finds_every_rule_kept_in_what_was_published(broker: str, tmp_path: Path) -> None:
     faults = [
         Fault("silent", "m-103", HOUR_MS, 3 * HOUR_MS),
-        Fault("silent", "m-202", 2 * HOUR_MS, 2 * HOUR_MS + 1_800_000),
+        Fault("silent", "m-202", 2 * HOUR_MS - 300_000, 2 * HOUR_MS + 2_400_000),
     ]
     played = play(demo_config(tmp_path), hours=5, broker=broker, faults=faults)
     stranger = judged(played)
