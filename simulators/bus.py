@@ -157,7 +157,7 @@ class Bus:
         """The reply after the meter's own faults: none, one, or two if another meter has the same address."""
         delay, data, second = reply.delay_s, reply.data, None
         for fault in self.faults.on(meter.id, at_ms):
-            if fault.kind == "silent":
+            if fault.kind == "silent" or (fault.kind == "dying" and self._random.random() < fault.amount):
                 return []
             if fault.kind == "late":
                 delay += fault.amount

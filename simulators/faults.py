@@ -17,6 +17,7 @@ from drivers.modbus.adu import encode_rtu
 # kind → meaning of `amount`
 METER_FAULTS = {
     "silent": "unused",
+    "dying": "probability that it does not answer",
     "late": "seconds added to the delay",
     "bad_checksum": "unused",
     "wrong_address": "unused",

@@ -41,6 +41,13 @@ def read_scenario(text: str, findings: Findings, *, meters: Collection[str], lin
     return [fault for fault in faults if fault is not None]
 
 
+def read_exercise(text: str) -> dict[str, str]:
+    """What stands under `exercise`: `zh`, `en`, `cause` (a code of agent/diagnosis.py); empty if nothing does."""
+    data = compose(text, Findings("exercise"))
+    exercise = data.get("exercise") if isinstance(data, dict) else None
+    return {str(key): str(value) for key, value in exercise.items()} if isinstance(exercise, dict) else {}
+
+
 class _Reader:
     def __init__(self, findings: Findings, targets: dict[str, tuple[dict[str, str], Collection[str]]]) -> None:
         self._findings = findings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.cli.read_faults import Asked, explain
 from agent.cli.words import t
@@ -19,6 +19,7 @@ from drivers.ports.choose import latency_s, port_for
 
 ATTEMPTS = 2  # the first bytes after a long silence are lost by some converters
 DLT645_START = 0x68
+L = TypeVar("L", bound=Line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,13 @@ class Online:
 
 def line_of(config: dict[str, Any], entry: dict[str, Any], port: Port, clock: Clock) -> Line:
     """The agent's own line for a configured one, not yet open."""
+    return made_line(Line, config, entry, port, clock)
+
+
+def made_line(make: type[L], config: dict[str, Any], entry: dict[str, Any], port: Port, clock: Clock) -> L:
+    """The same of another class."""
     mixed = any(meter["protocol"].startswith("dlt645") for meter in config["meters"] if meter["line"] == entry["id"])
-    return Line(
+    return make(
         entry["id"],
         port,
         Settings.parse(entry["baud"], entry["framing"]),
