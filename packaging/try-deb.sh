@@ -18,7 +18,8 @@ if [ "${TRY_DEB_INSIDE:-}" != yes ]; then
 fi
 
 say() { printf '\n== %s\n' "$*"; }
-as_hubiao() { setpriv --reuid=hubiao --regid=hubiao --init-groups --no-new-privs --bounding-set=-all "$@"; }
+as="setpriv --reuid=hubiao --regid=hubiao --init-groups --no-new-privs --bounding-set=-all"
+as_hubiao() { $as "$@"; }
 before=$(find / -xdev -path /proc -prune -o -path /tmp -prune -o -path /var/lib/dpkg -prune -o -path /var/log -prune -o -path /var/cache -prune -o -print | sort)
 
 say "no network"
@@ -46,7 +47,7 @@ sed -e 's|/dev/ttyRS485|/tmp/ports/ttyRS485|' -e 's|data: data|data: /var/lib/hu
 chown root:hubiao /etc/hubiao/hubiao.yaml
 chmod 0640 /etc/hubiao/hubiao.yaml
 as_hubiao hubiao check --config /etc/hubiao/hubiao.yaml || [ $? = 3 ]
-as_hubiao hubiao simulate --config /etc/hubiao/hubiao.yaml --link-dir /tmp/ports > /tmp/simulate.out 2>&1 &
+$as hubiao simulate --config /etc/hubiao/hubiao.yaml --link-dir /tmp/ports > /tmp/simulate.out 2>&1 &
 simulator=$!
 until grep -q ready /tmp/simulate.out; do sleep 0.2; kill -0 $simulator; done
 as_hubiao hubiao --lang en run --config /etc/hubiao/hubiao.yaml --for 45s
@@ -69,6 +70,7 @@ dpkg -i /tmp/hubiao.deb
 as_hubiao hubiao --lang en run --config /etc/hubiao/hubiao.yaml --for 5s
 [ "$(hubiao --lang en status --data /var/lib/hubiao | grep '^epoch')" = "$epoch" ] && echo "same epoch after the downgrade"
 kill $simulator
+wait $simulator || true
 
 say "remove: store, key and configuration stay"
 dpkg --remove hubiao
