@@ -3,35 +3,42 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup demo test check bench soak schemas clean
-setup: $(STAMP)
+.PHONY: help setup demo test check bench soak schemas dist clean
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile
+
+setup: $(STAMP)  ## ./.venv with hubiao and its pinned libraries
 
 $(STAMP): requirements.lock pyproject.toml
 	@PYTHON=$(PYTHON) sh tests/setup-venv.sh
 	@touch $@
 
-demo: setup
+demo: setup  ## a simulated park, end to end, in a minute
 	$(BIN)/hubiao demo --speed 600 --for 60s
 
-test: setup
+test: setup  ## all tests; installs mosquitto and mbpoll if it may
 	@sh tests/setup-tools.sh
 	$(BIN)/python -m pytest
 
-check: setup
+check: setup  ## lint, format, types, directions of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-schemas: setup
+schemas: setup  ## everything generated: JSON Schemas, AsyncAPI, reference pages
 	$(BIN)/python -m contract.schema_files
 	$(BIN)/python -m config.schema
+	$(BIN)/python -m config.reference
 
-bench: setup
+bench: setup  ## the figures of docs/performance.md
 	$(BIN)/python -m bench
 
-soak: setup
+soak: setup  ## hours of a park with faults
 	$(BIN)/python -m bench.soak
 
-clean:
+dist: setup  ## wheelhouses and .deb packages, in dist/
+	$(BIN)/python packaging/build.py
+
+clean:  ## takes away what make made
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
