@@ -1,7 +1,8 @@
 """One line's supervisor: what is due → driver → findings, and the port's life. Knows nothing of the ledger.
 
 A sweep is centred on its slot: it starts half its own learned length early. Meters that did not answer last time come
-last and get one attempt, so a dead meter delays nobody's slot; with every silent sweep they are left out longer.
+last and get one attempt, as far as `turns` allows, so a dead meter delays nobody's slot. Between the sweeps they are
+probed: what a probe misses is told to nobody, whoever answers one is read at once.
 """
 
 from __future__ import annotations
@@ -13,27 +14,27 @@ from dataclasses import dataclass, field
 from agent.asking import ask
 from agent.idle import Idle
 from agent.reading import Finding, LineState, Missed, Observation, SweepDone
+from agent.turns import Turns
 from agent.validation import Limits
 from drivers.clock import Clock
-from drivers.errors import PortGone
+from drivers.errors import DriverError, PortGone
 from drivers.line import Line
 from drivers.meter import Meter
 
 logger = logging.getLogger(__name__)
+PROBE_STEP_S = 0.5  # between looks at who may be probed
 ATTEMPTS = 3  # of a settlement read that was garbled or not confirmed
 REOPEN_S = (0.5, 1.0, 2.0, 5.0)  # between attempts to open a lost port: back within ten seconds of its return
-MOST_SKIPPED = 4  # sweeps that a silent meter is left out at most: it is asked again within five intervals
+PROBE_LEAST_S = 5.0  # before a sweep: a probe may take a second, and reading who answers it another two
 Put = Callable[[Finding], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Polled:
-    """A meter and how it has been answering."""
+    """A meter and what its connection can carry."""
 
     meter: Meter
     limits: Limits
-    silent: int = 0  # sweeps without an answer in a row
-    skip: int = 0  # sweeps still to be left out
 
 
 @dataclass(slots=True)
@@ -48,7 +49,11 @@ class Poller:
     idle: Idle | None = None  # what is done between the sweeps
     sweep_s: float = 0.0  # length of the last sweep
     alive_ms: int = 0  # boot clock at the last sign of life, for the watchdog
+    turns: Turns = field(init=False)
     _up: bool | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        self.turns = Turns((polled.meter.id for polled in self.meters), self._now_s())
 
     async def run(self) -> None:
         """Opens the port, polls, reopens with back-off when it is lost; neighbours never notice."""
@@ -85,38 +90,66 @@ class Poller:
             # at most a minute at a time: the wall clock may be stepped while we wait
             while (wait_ms := slot_s * 1000 - lead_ms - self.clock.wall_ms()) > 0:
                 self.alive_ms = self.clock.boot_ms()
-                if self.idle is None or not await self.idle.work(wait_ms / 1000):
-                    await self.clock.sleep(min(wait_ms / 1000, 60.0))
+                await self._use(wait_ms / 1000)
                 if self.slot_after(-(-(self.clock.wall_ms() + lead_ms) // 1000)) < slot_s:
                     break  # stepped backward: the grid has an earlier slot again
             else:
                 await self._sweep(slot_s)
 
+    async def _use(self, wait_s: float) -> None:
+        """The time until the next sweep, or a part of it."""
+        if wait_s > PROBE_LEAST_S and await self._probe():
+            return
+        if self.idle is not None and await self.idle.work(wait_s):
+            return
+        probe_s = self.turns.next_probe_in(self._now_s())
+        await self.clock.sleep(min(wait_s, 60.0, wait_s if probe_s is None else max(probe_s, PROBE_STEP_S)))
+
+    async def _probe(self) -> bool:
+        """One short question to the silent meter that has waited longest; False if nobody may be asked now."""
+        id_ = self.turns.probe(self._now_s())
+        if id_ is None:
+            return False
+        polled = next(polled for polled in self.meters if polled.meter.id == id_)
+        began_s = self._now_s()
+        try:
+            await polled.meter.look(second=True)
+        except PortGone:
+            raise
+        except DriverError:
+            self.turns.fell_silent(id_, self._now_s(), self._now_s() - began_s)
+        else:
+            await self._read(polled, ATTEMPTS)
+        return True
+
     async def _sweep(self, slot_s: int, *, first: bool = False) -> None:
-        began_ms = self.clock.boot_ms()
+        began_s = self._now_s()
+        silent = [polled for polled in self.meters if self.turns.is_silent(polled.meter.id)]
         late: list[Polled] = []
-        for polled in [polled for polled in self.meters if not polled.silent]:
+        for polled in [polled for polled in self.meters if polled not in silent]:
             found = await self._ask(polled, ATTEMPTS)
             if isinstance(found, Missed) and found.why == "timeout" and not first:
                 late.append(polled)  # one more chance, after everybody else
             else:
-                await self._found(polled, found)
-        self.sweep_s = (self.clock.boot_ms() - began_ms) / 1000
+                await self._found(polled, found, 0.0)
+        self.sweep_s = self._now_s() - began_s
         for polled in late:
-            await self._found(polled, await self._ask(polled, 1))
-        for polled in [polled for polled in self.meters if polled.silent and polled not in late]:
-            if polled.skip:
-                polled.skip -= 1
-            else:
-                await self._found(polled, await self._ask(polled, 1))
+            await self._read(polled, 1)
+        for polled in silent:
+            if self.turns.may_probe(polled.meter.id, self._now_s()):
+                await self._read(polled, 1)
         await self.put(SweepDone(self.line.id, slot_s))
 
-    async def _found(self, polled: Polled, found: Observation | Missed) -> None:
+    async def _read(self, polled: Polled, attempts: int) -> None:
+        began_s = self._now_s()
+        found = await self._ask(polled, attempts)
+        await self._found(polled, found, self._now_s() - began_s)
+
+    async def _found(self, polled: Polled, found: Observation | Missed, took_s: float) -> None:
         if isinstance(found, Missed):
-            polled.silent += 1
-            polled.skip = min(polled.silent - 1, MOST_SKIPPED)
+            self.turns.fell_silent(polled.meter.id, self._now_s(), took_s)
         else:
-            polled.silent = polled.skip = 0
+            self.turns.answered(polled.meter.id, self._now_s())
             if self.idle is not None:
                 self.idle.saw(found)
         await self.put(found)
@@ -124,3 +157,6 @@ class Poller:
     async def _ask(self, polled: Polled, attempts: int) -> Observation | Missed:
         self.alive_ms = self.clock.boot_ms()
         return await ask(polled.meter, polled.limits, self.clock, attempts)
+
+    def _now_s(self) -> float:
+        return self.clock.boot_ms() / 1000

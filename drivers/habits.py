@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from drivers.errors import LineError, PortGone, Silent
+from drivers.errors import LineError, Silent
 from drivers.exchange import Answer, Exchange
 from drivers.late import LATE_FACTOR
 
@@ -112,12 +112,12 @@ class HabitualBus:
                 steps.down()
                 try:
                     return await self._ask(exchange)
-                except PortGone:
-                    steps.up(for_good=False)
-                    raise
-                except LineError:
+                except Silent:
                     steps.up(for_good=True)
                     break
+                except LineError:  # something was heard: says nothing of the step
+                    steps.up(for_good=False)
+                    raise
         try:
             return await self._ask(exchange)
         except Silent:

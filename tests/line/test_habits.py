@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from drivers.dlt645.requests import read
-from drivers.errors import Silent
+from drivers.errors import Garbled, Silent
 from drivers.exchange import Answer, Exchange
 from drivers.habits import FLOOR_S, WHOLE_EVERY, HabitualBus
 from drivers.line import LineStatistics
@@ -138,3 +138,18 @@ def test_a_meter_that_fell_deaf_at_a_proven_step_is_spoken_to_more_clearly() -> 
     meter.hears = lambda exchange: len(exchange.preamble) >= 1
     assert ask(bus, DLT645, 10) == 9
     assert len(meter.asked[-1].preamble) == 1
+
+
+def test_a_question_that_was_answered_unusably_is_not_asked_twice() -> None:
+    meter = Meter()
+    bus = made(meter)
+    ask(bus, DLT645, 3)
+    meter.asked.clear()
+
+    def garble(exchange: Exchange) -> bool:
+        raise Garbled("two answers")
+
+    meter.hears = garble
+    with pytest.raises(Garbled):
+        ask(bus, DLT645)
+    assert len(meter.asked) == 1
