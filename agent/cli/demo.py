@@ -11,6 +11,7 @@ import asyncio
 import tempfile
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,7 +20,6 @@ from agent.cli import Failure
 from agent.cli.demo_report import Report
 from agent.cli.demo_subscriber import Subscriber
 from agent.cli.durations import DURATION
-from agent.cli.output import notice
 from agent.cli.places import effective
 from agent.cli.words import t
 from agent.store import StoreError
@@ -30,9 +30,13 @@ from simulators.broker import BrokerMissing, embedded_broker
 from simulators.held import HeldPort
 from simulators.site import Site
 
+if TYPE_CHECKING:
+    from agent.web.serve import PageServer  # the extra `web`
+
 SAMPLE = Path(__file__).parents[2] / "config" / "samples" / "demo.yaml"
 START = "2026-07-14T21:59:30.000Z"  # half a minute before 06:00 in the park, a summer working day
 SEED = 20260715
+LISTENING_S = 5.0  # for the status page to start
 LAST_SWEEP_S = 30.0  # so that the slot at the very end is read too
 
 
@@ -45,17 +49,15 @@ LAST_SWEEP_S = 30.0  # so that the slot at the very end is read too
     "--days", type=click.IntRange(min=1), default=None, help=t("模拟天数,尽快完成", "so many days, as fast as can be")
 )
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="DIR")
-@click.option("--web", type=int, default=None, help="PORT")
+@click.option("--web", type=click.IntRange(0, 65535), default=None, metavar="PORT", help=t("状态页", "status page"))
 @click.option("--broker", type=click.Choice(["iotcore", "mosquitto"]), default="iotcore", show_default=True)
 def demo(speed: float, for_s: float, days: int | None, data: Path | None, web: int | None, broker: str) -> None:
     """演示 / the whole chain on this machine; stops by itself, or with Ctrl-C."""
-    if web is not None:
-        notice(t("状态页尚未实现,--web 不起作用", "the status page is not built yet: --web does nothing"))
     with tempfile.TemporaryDirectory(prefix="hubiao-demo-") as temporary:
         config = effective(SAMPLE)
         config["private"]["data"] = str(data or temporary)
         virtual_s = days * 86400.0 if days else for_s * speed
-        run = _Run(config, None if days else speed, virtual_s)
+        run = _Run(config, None if days else speed, virtual_s, web)
         try:
             report = asyncio.run(run.go(broker))
         except BrokerMissing as error:
@@ -68,8 +70,8 @@ def demo(speed: float, for_s: float, days: int | None, data: Path | None, web: i
 class _Run:
     """One demo. The broker lives on the real event loop, park and agent on a virtual one in a thread of its own."""
 
-    def __init__(self, config: dict[str, object], speed: float | None, virtual_s: float) -> None:
-        self.config, self.virtual_s = config, virtual_s
+    def __init__(self, config: dict[str, object], speed: float | None, virtual_s: float, web: int | None) -> None:
+        self.config, self.virtual_s, self.web = config, virtual_s, web
         self.clock = VirtualClock(parse_instant(START), speed=speed)
         self.interrupted = threading.Event()
 
@@ -99,6 +101,7 @@ class _Run:
             open_port=lambda line: HeldPort(SerialPort(site.ports[line["id"]]), self.clock, site.wires[line["id"]]),
         )
         await agent.open()
+        page = None if self.web is None else _shown(agent, self.web)
         stop = asyncio.Event()
         running = asyncio.create_task(agent.run(stop))
         first_slot_ms = self.clock.wall_ms() // 1000 // agent.plan.interval_s * agent.plan.interval_s * 1000
@@ -107,6 +110,8 @@ class _Run:
         self.clock.pace(1.0)  # the farewell happens in real time
         stop.set()
         await running
+        if page is not None:
+            page.stop()
         await site.close()
         return agent
 
@@ -116,3 +121,18 @@ class _Run:
             step = min(seconds, 60.0)
             await self.clock.sleep(step)
             seconds -= step
+
+
+def _shown(agent: Agent, port: int) -> PageServer:
+    """The agent's status page on loopback. Exit 69 where the port is taken, 1 without the extra `web`."""
+    try:
+        from agent.web.access import Access
+        from agent.web.serve import PageServer
+        from agent.web.snapshot import Looker
+    except ImportError as error:
+        raise Failure(t("状态页需要安装 hubiao[web]", "the status page needs hubiao[web]"), 1) from error
+    page = PageServer(Looker(agent), Access("127.0.0.1", port))
+    if not page.start(LISTENING_S):
+        raise Failure(t(f"端口 {port} 已被占用", f"port {port} is taken"), 69)
+    click.echo(t(f"  状态页 {page.address}", f"  status page {page.address}"))
+    return page
