@@ -30,6 +30,7 @@ from agent.receipts import ReceiptRefused, RolledBack, Stick, judge, pinned
 from agent.recorder import Recorder
 from agent.restore import recent, remember_meters
 from agent.store import Store
+from agent.timekeeping import undated_of_boot
 from agent.validation import Limits
 from agent.watch import Watch
 from contract.plan import Plan
@@ -81,7 +82,7 @@ class Agent:
         limits = self._limits()
         first_slot_s = self._slot_after(self.clock.wall_ms() // 1000)
         metered = [metered_of(meter, limits[meter["id"]], self.plan, first_slot_s) for meter in self.config["meters"]]
-        self.books = books = Books(self.plan, lambda from_s, to_s: recent(data, self.log.epoch, from_s, to_s))
+        self.books = books = Books(self.plan, lambda from_s, to_s, kinds: recent(data, self.log.epoch, from_s, to_s, kinds))
         self.recorder = Recorder(
             self.plan,
             metered,
@@ -94,7 +95,12 @@ class Agent:
         if former is not None and former != config:
             plain = asdict(former)
             self.recorder.former = Plan.from_config(plain, period_finder(plain))
-        self._remember(data, books)
+        if self.clock.sync()[0] == "none":
+            self.recorder.remember = lambda: self._remember(data, books)
+            self.recorder.time.undated += undated_of_boot(data, self.log.epoch, self.clock.boot_id)
+        else:
+            self._remember(data, books)
+            self.recorder.outage("power")
         since_s = None if self.recorder.former is None else beginning(data, self.log.epoch)
         if self.recorder.former is not None and since_s is not None:
             books.replan(self.recorder.former, since_s, self.clock.wall_ms() // 1000)
@@ -174,8 +180,6 @@ class Agent:
         books.resume(now_ms // 1000)
         polled = {metered.id: metered for metered in self.recorder.meters.values() if metered.polled}
         remember_meters(data, self.log.epoch, now_ms, polled, self.plan.interval_s)
-        if self.clock.sync()[0] != "none":
-            self.recorder.outage("power")
 
     def _pollers(self, limits: dict[str, Limits]) -> Iterator[Poller]:
         now_s = self.clock.wall_ms() // 1000

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from agent.books import Books
@@ -20,6 +20,7 @@ from agent.metered import Metered, point_at, states_another
 from agent.reading import Backfilled, Finding, Happened, LineState, Missed, Observation, Stated, SweepDone
 from agent.slots import Known, SlotReading
 from agent.store import Receipt
+from agent.timekeeping import Timekeeper, Undated
 from agent.validation import Verdict
 from contract.plan import Plan
 from contract.records import Check, Event, Gap, Reading, Scope, Supersedes, Why, instant, plain, slot_instant
@@ -28,7 +29,6 @@ from drivers.clock import Clock
 logger = logging.getLogger(__name__)
 QUEUE = 10_000  # findings that may wait for the writer: an hour of a large park; pollers wait beyond that
 SILENT_SWEEPS = 3  # without an answer before a meter is said to be gone
-STEP_MS = 1000  # between wall and boot clock since the last look at them: more than any slewing
 GAP_CHAIN_S = 3600  # the longest stretch that one gap record covers
 CHECKS: tuple[Check, ...] = (
     "parity",
@@ -65,7 +65,8 @@ class Recorder:
         self._plan, self._log, self._books, self._clock = plan, log, books, clock
         self._queue: asyncio.Queue[Finding | Receipt] = asyncio.Queue(QUEUE)
         self._refusals: list[tuple[int, str, str]] = []
-        self._offset_ms = clock.wall_ms() - clock.boot_ms()
+        self.time = Timekeeper(clock)
+        self.remember: Callable[[], None] = lambda: None  # reads the books back once there is a time to read them by
         self.alive_ms = clock.boot_ms()
 
     async def finish(self) -> None:
@@ -106,6 +107,7 @@ class Recorder:
     def take(self, finding: Finding | Receipt) -> None:
         """Turns one finding into readings and events of the commit to come."""
         if isinstance(finding, Observation):
+            self._watch_clock()
             self._observed(self.meters[finding.meter], finding)
         elif isinstance(finding, Missed):
             self._missed(self.meters[finding.meter], finding)
@@ -129,7 +131,7 @@ class Recorder:
             self._event(
                 "gateway", self._log.identity.gateway, "undeliverable", {"seq": seq, "kind": kind, "reason": reason}
             )
-        self._clock_steps()
+        self._watch_clock()
         state, _ = self._clock.sync()
         if state != "none":
             now_ms = self._clock.wall_ms()
@@ -186,7 +188,11 @@ class Recorder:
         if verdict.rollover and modulus is not None:
             self._books.rollover(metered.id, before_ms, seen.wall_ms, modulus)
 
-    def _reading(self, metered: Metered, reading: SlotReading) -> None:
+    def _reading(self, metered: Metered, reading: SlotReading, dated: int | None = None) -> None:
+        """dated: index of the undated reading that this one dates."""
+        supersedes = None if dated is None else Supersedes(dated, "dated")
+        if reading.fills is not None:
+            supersedes = Supersedes(reading.fills, "meter_back")
         body = Reading(
             meter=metered.id,
             serial=metered.serial,
@@ -199,27 +205,26 @@ class Recorder:
             sources=reading.sources,
             checks=reading.checks,
             attempts=reading.attempts,
-            revision=0 if reading.fills is None else 1,
-            supersedes=None if reading.fills is None else Supersedes(reading.fills, "meter_back"),
+            revision=0 if supersedes is None else 1,
+            supersedes=supersedes,
         )
         self._books.reading(self._log.add(body), body)
 
     def _undated(self, metered: Metered, seen: Observation, checks: list[Check]) -> None:
-        self._log.add(
-            Reading(
-                meter=metered.id,
-                serial=metered.serial,
-                point=None,
-                slot=None,
-                method="live",
-                quality="measured",
-                estimate=None,
-                registers=seen.registers,
-                sources=[seen.source()],
-                checks=checks,
-                attempts=seen.attempts,
-            )
+        body = Reading(
+            meter=metered.id,
+            serial=metered.serial,
+            point=None,
+            slot=None,
+            method="live",
+            quality="measured",
+            estimate=None,
+            registers=seen.registers,
+            sources=[seen.source()],
+            checks=checks,
+            attempts=seen.attempts,
         )
+        self.time.undated.append(Undated(self._log.add(body), body))
 
     def _gaps(self, metered: Metered, slots: list[int], why: Why | None) -> None:
         """One record for each stretch of at most an hour, of slots that the meter has to answer for."""
@@ -268,12 +273,41 @@ class Recorder:
             metered.serial = serial
         metered.stranger = stranger
 
-    def _clock_steps(self) -> None:
-        """The wall clock against the boot clock, which never steps."""
-        offset_ms = self._clock.wall_ms() - self._clock.boot_ms()
-        stepped_ms, self._offset_ms = offset_ms - self._offset_ms, offset_ms
-        if abs(stepped_ms) >= STEP_MS and self._clock.sync()[0] != "none":
-            self._event("gateway", self._log.identity.gateway, "clock_step", {"ms": stepped_ms})
+    def _watch_clock(self) -> None:
+        """The wall clock against the boot clock, which never steps; readings that waited for a date get it."""
+        turn = self.time.look()
+        who = self._log.identity.gateway
+        if turn.anchor is not None:
+            self._log.add(turn.anchor)
+        if turn.stepped_ms:
+            self._event("gateway", who, "clock_step", {"ms": turn.stepped_ms})
+            for metered in self.meters.values():  # slots that the step leapt over: nobody could read at them
+                self._gaps(metered, metered.slots.overdue(self._clock.wall_ms()), "clock")
+        if turn.went:
+            self._event("gateway", who, "clock_lost", {})
+        if turn.came:
+            self._event("gateway", who, "clock_back", {})
+            self._date()
+
+    def _date(self) -> None:
+        """Time has come to be trusted: what went by before this start is a gap, what was read since gets its date."""
+        began_ms = self.time.began_ms()
+        self.remember()
+        for metered in self.meters.values():
+            if metered.slots.last is None:
+                metered.slots.next_slot_s = self._plan.slot_floor(began_ms // 1000) + self._plan.interval_s
+            self._gaps(metered, metered.slots.overdue(began_ms), "power")
+        undated, self.time.undated = self.time.undated, []
+        for one in undated:
+            found = self.meters.get(one.reading.meter)
+            if found is None:
+                continue
+            known = self.time.dated(one, self._plan.interval_s)
+            nearest_s = self._plan.slot_floor(known.at_ms // 1000 + self._plan.interval_s // 2)
+            readings, lost = found.slots.accept(known, nearest_s)
+            self._gaps(found, lost, "clock")
+            for reading in readings:
+                self._reading(found, reading, dated=one.seq)
 
     def _missed(self, metered: Metered, missed: Missed) -> None:
         metered.silent += 1
