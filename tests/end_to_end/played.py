@@ -16,7 +16,7 @@ from agent.app import Agent
 from config.load import load
 from contract.records import parse_instant
 from drivers.clock import VirtualClock
-from drivers.ports.serial import SerialPort
+from drivers.ports.choose import port_for
 from simulators.broker import embedded_broker
 from simulators.faults import Fault
 from simulators.held import HeldPort
@@ -88,7 +88,7 @@ def play(
         agent = Agent(
             config,
             clock,
-            open_port=lambda line: HeldPort(SerialPort(ports[line["id"]]), clock, site.wires[line["id"]]),
+            open_port=lambda line: HeldPort(port_for(ports[line["id"]]), clock, site.wires[line["id"]]),
         )
         await agent.open()
         stop = asyncio.Event()
