@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from contract.balance import balance_interval, balance_sum, skew_of
 from contract.grid import DAY_S
-from contract.ledger import SlotValue, interval
+from contract.ledger import SlotValue, interval, join
 from contract.plan import Plan, Subject
 from contract.records import (
     Balance,
@@ -33,6 +33,8 @@ from contract.totals import total
 
 logger = logging.getLogger(__name__)
 KEPT_S = 2 * DAY_S + 3600
+DAYS_KEPT_S = 70 * DAY_S  # days, of which statements are made: two billing periods
+DOUBTFUL = ("estimated", "substituted")
 Derived = Interval | Day | Statement | Balance
 D = TypeVar("D", Interval, Day, Statement, Balance)
 T = TypeVar("T", Day, Statement)
@@ -54,11 +56,11 @@ class Written:
 class Books:
     """The derived records of one epoch.
 
-    recall: reads back what the log holds of [from, to) UTC seconds, through `learn`; called for old spans only.
+    recall: reads back what the log holds of [from, to) UTC seconds, of some kinds or all; called for old spans only.
     """
 
     plan: Plan
-    recall: Callable[[int, int], Iterable[tuple[int, Body]]]
+    recall: Callable[[int, int, tuple[str, ...]], Iterable[tuple[int, Body]]]
     values: dict[str, dict[int, SlotValue]] = field(default_factory=dict)  # meter → slot → value
     skews: dict[tuple[str, int], Decimal] = field(default_factory=dict)  # (meter, slot) → seconds off the slot
     rolled: dict[tuple[str, int], Decimal] = field(default_factory=dict)  # (meter, step) → modulus
@@ -67,6 +69,7 @@ class Books:
     _spans: set[tuple[str, int, int]] = field(default_factory=set)  # days and statements to write again
     _closed_s: int = 0  # days and statements that ended up to here were written
     _recalled: set[tuple[int, int]] = field(default_factory=set)
+    _days_since_s: int = 2**62  # days that began from here on are in memory
     _former: Plan | None = None  # what was in force before, while steps are still to be written under the new plan
     _replanned: set[int] = field(default_factory=set)
 
@@ -208,19 +211,81 @@ class Books:
 
     def _totals(self, kind: str, from_s: int, to_s: int, add: Add) -> None:
         if kind == "statement":
-            self._recall_span(from_s, to_s)
+            self._statements(from_s, to_s, add)
+            return
         for subject in self._subjects(from_s, to_s):
             intervals = self._intervals(subject, from_s, to_s)
-            key = (kind, _whose(subject), from_s, to_s)
+            key = ("day", _whose(subject), from_s, to_s)
             if intervals or key in self.written:
-                if kind == "day":
-                    self._write(self._total(Day, subject, from_s, to_s, intervals), key, add)
-                else:
-                    self._write(self._total(Statement, subject, from_s, to_s, intervals), key, add)
-        parts = [self.written.get(("balance", PARK, s, s + self.plan.interval_s)) for s in self._steps(from_s, to_s)]
-        balances = [part.body for part in parts if part is not None and isinstance(part.body, Balance)]
+                self._write(self._total(Day, subject, from_s, to_s, intervals), key, add)
+        balances = self._balances(from_s, to_s)
         if balances:
             self._write(balance_sum(from_s, to_s, balances), ("balance", PARK, from_s, to_s), add)
+
+    def _statements(self, from_s: int, to_s: int, add: Add) -> None:
+        """From the days in between, so that a month is not read back; from intervals where days do not tell enough."""
+        pieces = self._pieces(from_s, to_s)
+        self._recall_days(pieces)
+        for subject in self._subjects(from_s, to_s):
+            key = ("statement", _whose(subject), from_s, to_s)
+            parts = [self._part(subject, *piece) for piece in self._grouped(subject, pieces)]
+            known = [part for part in parts if part is not None]
+            if any(part.segments for part in known) or key in self.written:
+                self._write(join(self.plan, subject, from_s, to_s, known, kind=Statement), key, add)
+        balances = [balance for piece in pieces for balance in self._balance_of(*piece)]
+        if balances:
+            self._write(balance_sum(from_s, to_s, balances), ("balance", PARK, from_s, to_s), add)
+
+    def _pieces(self, from_s: int, to_s: int) -> list[tuple[int, int]]:
+        """The bounds cut at local midnights."""
+        pieces = []
+        while from_s < to_s:
+            end_s = min(to_s, self.plan.day_of(from_s)[1])
+            pieces.append((from_s, end_s))
+            from_s = end_s
+        return pieces
+
+    def _day(self, subject: Subject, piece: tuple[int, int]) -> Day | None:
+        known = self.written.get(("day", _whose(subject), *piece))
+        return known.body if known is not None and isinstance(known.body, Day) else None
+
+    def _grouped(self, subject: Subject, pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Neighbouring days with estimates go together: a stretch of them may cross midnight."""
+        groups: list[tuple[int, int]] = []
+        doubtful = False
+        for piece in pieces:
+            day = self._day(subject, piece)
+            before = doubtful
+            if day is None:
+                doubtful = _whose(subject) in {_whose(held) for held in self._subjects(*piece)}
+            else:
+                doubtful = any(name in day.quality_kwh for name in DOUBTFUL)
+            if before and doubtful:
+                groups[-1] = (groups[-1][0], piece[1])
+            else:
+                groups.append(piece)
+        return groups
+
+    def _part(self, subject: Subject, from_s: int, to_s: int) -> Day | Statement | None:
+        """What a subject used in a piece of a period; None where it held nothing."""
+        day = self._day(subject, (from_s, to_s))
+        if day is not None:
+            return day
+        if _whose(subject) not in {_whose(held) for held in self._subjects(from_s, to_s)}:
+            return None
+        for day_s in {self.plan.day_of(step_s) for step_s in self._steps(from_s, to_s)}:
+            self._recall_span(*day_s)
+        return self._total(Statement, subject, from_s, to_s, self._intervals(subject, from_s, to_s))
+
+    def _balance_of(self, from_s: int, to_s: int) -> list[Balance]:
+        known = self.written.get(("balance", PARK, from_s, to_s))
+        if known is not None and isinstance(known.body, Balance):
+            return [known.body]
+        return self._balances(from_s, to_s)
+
+    def _balances(self, from_s: int, to_s: int) -> list[Balance]:
+        parts = [self.written.get(("balance", PARK, s, s + self.plan.interval_s)) for s in self._steps(from_s, to_s)]
+        return [part.body for part in parts if part is not None and isinstance(part.body, Balance)]
 
     def _total(self, kind: type[T], subject: Subject, from_s: int, to_s: int, intervals: dict[int, Interval]) -> T:
         return total(self.plan, subject, from_s, to_s, intervals, kind=kind, value=self._value)
@@ -280,7 +345,16 @@ class Books:
     def _recall_span(self, from_s: int, to_s: int) -> None:
         if (from_s, to_s) not in self._recalled:
             self._recalled.add((from_s, to_s))
-            for seq, body in self.recall(from_s, to_s + 1):  # the value at the end bounds the last step
+            for seq, body in self.recall(from_s, to_s + 1, ()):  # the value at the end bounds the last step
+                self.learn(seq, body)
+
+    def _recall_days(self, pieces: list[tuple[int, int]]) -> None:
+        """Days that a start did not read back."""
+        if not pieces or pieces[0][0] >= self._days_since_s:
+            return
+        self._days_since_s = pieces[0][0]
+        for seq, body in self.recall(pieces[0][0], pieces[-1][1], ("day", "balance", "statement")):
+            if not isinstance(body, Balance) or parse_slot(body.to) - parse_slot(body.from_) == DAY_S:
                 self.learn(seq, body)
 
     def _forget(self, before_s: int) -> None:
@@ -291,12 +365,18 @@ class Books:
         for table in (self.skews, self.rolled):
             for key in [key for key in table if key[1] < before_s]:
                 del table[key]
-        for written in [key for key in self.written if key[3] < before_s]:
-            del self.written[written]
+        days_before_s = before_s + KEPT_S - DAYS_KEPT_S
+        for name in [name for name in self.written if name[3] < (days_before_s if _is_lasting(name) else before_s)]:
+            del self.written[name]
 
 
 def _whose(subject: Subject) -> Whose:
     return subject.tenant, subject.point
+
+
+def _is_lasting(key: Key) -> bool:
+    """Days, statements and their balances: few, and needed as long as their period may change."""
+    return key[0] in ("day", "statement") or key[3] - key[2] >= DAY_S
 
 
 def _alike(former: Plan, plan: Plan, step_s: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from agent.metered import Metered
@@ -26,9 +26,12 @@ from contract.records import (
 LOOK_BACK_DAYS = (1, 4, 36)  # how far for a meter's last reading: most are found at once, none is older than a month
 
 
-def recent(data: Path, epoch: Epoch, from_s: int, to_s: int) -> Iterator[tuple[int, Body]]:
-    """Readings and derived records of the epoch that begin in [from_s, to_s) UTC seconds, in order of the log."""
-    for seq, body in _since(data, epoch, from_s * 1000):
+def recent(data: Path, epoch: Epoch, from_s: int, to_s: int, kinds: Collection[str] = ()) -> Iterator[tuple[int, Body]]:
+    """Readings and derived records of the epoch that begin in [from_s, to_s) UTC seconds, in order of the log.
+
+    Of some kinds only where `kinds` names them: the others are not even decoded.
+    """
+    for seq, body in _since(data, epoch, from_s * 1000, kinds):
         if isinstance(body, Reading) and body.slot is not None:
             start_s = parse_slot(body.slot)
         elif isinstance(body, Interval):
@@ -77,11 +80,12 @@ def _remember_gap(metered: Metered, seq: int, body: Gap, interval_s: int) -> Non
     metered.slots.next_slot_s = parse_slot(body.to_slot) + interval_s
 
 
-def _since(data: Path, epoch: Epoch, at_ms: int) -> Iterator[tuple[int, Body]]:
+def _since(data: Path, epoch: Epoch, at_ms: int, kinds: Collection[str] = ()) -> Iterator[tuple[int, Body]]:
+    marks = [b'"kind":"%s"' % kind.encode() for kind in kinds]
     reader = Reader(data)
     try:
         for seq, record, _ in reader.records(epoch, reader.first_since(epoch, at_ms)):
-            if record is not None:
+            if record is not None and (not marks or any(mark in record for mark in marks)):
                 yield seq, decode(record)[1]
     finally:
         reader.close()

@@ -134,9 +134,11 @@ class MemoryLog:
     async def commit(self) -> None:
         """Nothing to make durable."""
 
-    def since(self, from_s: int, to_s: int) -> Iterator[tuple[int, Body]]:
+    def since(self, from_s: int, to_s: int, kinds: Collection[str] = ()) -> Iterator[tuple[int, Body]]:
         """What agent.restore.recent gives of a store."""
         for head, body in self.records:
+            if kinds and body.kind not in kinds:
+                continue
             if isinstance(body, Reading) and body.slot is not None:
                 at_s = parse_slot(body.slot)
             elif isinstance(body, Interval):

@@ -9,14 +9,14 @@ Takes the latest revision of each interval and makes no new energy of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from typing import TypeVar
 
 from contract.energy import EXACT, SlotValue, ValueAt
 from contract.plan import Plan, Subject
-from contract.records import PERIODS, QUALITIES, Day, Interval, Segment, Span, Statement, slot_instant
+from contract.records import PERIODS, QUALITIES, Day, Interval, Segment, Span, Statement, parse_slot, slot_instant
 
 Kind = TypeVar("Kind", bound=Day | Statement)
 _KW_STEP = Decimal("0.000001")  # only where a demand window is no whole part of an hour
@@ -70,10 +70,64 @@ def total(
         )
 
 
+def join(
+    plan: Plan, subject: Subject, from_s: int, to_s: int, parts: Sequence[Day | Statement], *, kind: type[Kind]
+) -> Kind:
+    """Totals that follow one another, made one: what `total` gives of all their intervals together.
+
+    `parts` in order of time, within the bounds, leaving out what the subject holds nothing of; no stretch of estimates
+    may cross from one into the next, and they meet at local midnights. Raises ValueError unless the bounds are slots.
+    """
+    plan.require_slot(from_s, "from")
+    plan.require_slot(to_s, "to")
+    demands = [(p.max_demand_kw, p.max_demand_at) for p in parts if p.max_demand_kw is not None]
+    highest = max(demands, key=lambda demand: demand[0], default=(None, None))
+    with localcontext(EXACT):
+        return kind(
+            tenant=subject.tenant,
+            point=subject.point,
+            role=subject.role,
+            from_=slot_instant(from_s),
+            to=slot_instant(to_s),
+            periods=_sums((item for p in parts for item in p.periods.items()), _PERIOD_ORDER),
+            total=sum((p.total for p in parts), Decimal(0)),
+            quality_kwh=_sums((item for p in parts for item in p.quality_kwh.items()), QUALITIES),
+            uncertain_kwh=sum((p.uncertain_kwh for p in parts), Decimal(0)),
+            segments=_joined_spans(parts),
+            complete=all(p.complete for p in parts),
+            missing=_joined_stretches(plan, parts),
+            max_demand_kw=highest[0],
+            max_demand_at=highest[1],
+            own_meter=_own_meter(plan, subject, from_s, to_s),
+        )
+
+
+def _joined_spans(parts: Sequence[Day | Statement]) -> list[Span]:
+    spans: dict[_Part, list[Span]] = {}
+    for span in (span for part in parts for span in part.segments):
+        key = _Part(span.point, span.meter, span.register, span.multiplier, span.share)
+        known = spans.setdefault(key, [])
+        if known and known[-1].to == span.from_ and _meets(known[-1], span):
+            known[-1] = _longer(known[-1], span, span.to)
+        else:
+            known.append(span)
+    return [span for known in spans.values() for span in known]
+
+
+def _joined_stretches(plan: Plan, parts: Sequence[Day | Statement]) -> list[list[str]]:
+    runs: list[list[str]] = []
+    for first, last in (stretch for part in parts for stretch in part.missing):
+        if runs and parse_slot(runs[-1][1]) + plan.interval_s == parse_slot(first):
+            runs[-1] = [runs[-1][0], last]
+        else:
+            runs.append([first, last])
+    return runs
+
+
 _PERIOD_ORDER = (*PERIODS, "unclassified", "unclassified_holiday")
 
 
-def _sums(parts: Iterator[tuple[str, Decimal]], order: tuple[str, ...]) -> dict[str, Decimal]:
+def _sums(parts: Iterable[tuple[str, Decimal]], order: tuple[str, ...]) -> dict[str, Decimal]:
     sums: dict[str, Decimal] = {}
     for name, kwh in parts:
         sums[name] = sums.get(name, Decimal(0)) + kwh
@@ -120,12 +174,12 @@ def _spans(plan: Plan, steps: Mapping[int, Interval]) -> list[Span]:
     return [span for known in spans.values() for span in known]
 
 
-def _meets(span: Span, segment: Segment) -> bool:
+def _meets(span: Span, segment: Segment | Span) -> bool:
     """One value at the slot between; hidden registers are known by their readings."""
     return span.end_seq == segment.start_seq if span.end is None else span.end == segment.start
 
 
-def _longer(span: Span, segment: Segment, to: str) -> Span:
+def _longer(span: Span, segment: Segment | Span, to: str) -> Span:
     moduli = [modulus for modulus in (span.rollover, segment.rollover) if modulus is not None]
     return replace(
         span,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ledger_park import DAY, HOUR, RandomPark, period_at, random_park
 
 from contract import ledger
+from contract.ledger import SlotValue
 from contract.plan import Plan, Subject
 from contract.records import Day, Interval, Span, Statement, parse_slot
 
@@ -120,6 +121,42 @@ def test_what_was_billed_and_what_is_missing_is_the_truth(park, seed):
         assert statement.total + rest == sum(made.kwh for made in true_intervals.values())
         for span in statement.segments:
             check_telescopes(park, span)
+
+
+@given(parks, st.integers(0, 2**32))
+@several_hundred
+def test_days_joined_are_the_total_of_all_their_intervals(park, seed):
+    rng = random.Random(seed)
+    keys = sorted(park.registers)
+    lost = {key for key in keys if rng.random() < 0.05}
+    poor = {key for key in keys if rng.random() < 0.2 and key[1] != park.from_s + DAY}
+
+    def value(meter, slot_s):
+        known = park.value(meter, slot_s)
+        if known is None or (meter, slot_s) in lost:
+            return None
+        return SlotValue(known.registers, "estimated" if (meter, slot_s) in poor else known.quality, known.seq)
+
+    plan, written = all_intervals(park, value)
+    for subject, intervals in written.items():
+        middle = park.from_s + DAY
+        days = [
+            ledger.total(
+                plan,
+                subject,
+                from_s,
+                from_s + DAY,
+                {s: i for s, i in intervals.items() if from_s <= s < from_s + DAY},
+                kind=Day,
+                value=value,
+            )
+            for from_s in (park.from_s, middle)
+        ]
+        whole = ledger.total(plan, subject, park.from_s, park.to_s, intervals, kind=Statement, value=value)
+        joined = ledger.join(plan, subject, park.from_s, park.to_s, days, kind=Statement)
+        crossing = all(intervals.get(s) and intervals[s].quality == "estimated" for s in (middle - HOUR, middle))
+        if not crossing:
+            assert joined == whole
 
 
 @given(parks)
