@@ -157,6 +157,9 @@ def _model_row(model: Mapping[str, Any]) -> str:
 
 
 def _sections(schema: Mapping[str, Any]) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
+    unnamed = schema["properties"].keys() - TITLES.keys() - {"meters_file"}
+    if unnamed:
+        raise KeyError(f"sections without a title: {', '.join(sorted(unnamed))}")
     for path, title in TITLES.items():
         section = schema
         for name in path.replace("[]", "").split("."):
