@@ -79,6 +79,14 @@ CAUSES: dict[str, tuple[Text, Text]] = {
         ("应答完好但数值无效", "whole answers whose value is no number"),
         ("型号或数据项不对:用 read --as 看;表也可能坏了", "wrong model or item: see read --as; or the meter is broken"),
     ),
+    "bad_checksum": (
+        ("它发的帧校验和不对", "the frames that it sends have wrong checksums"),
+        ("表的通信板坏,换表;或转换器改动字节(7 位)", "its interface is broken; or the adapter changes bytes (7 bits)"),
+    ),
+    "disturbed": (
+        ("被别的表或主站干扰", "others on the line disturb it"),
+        ("先治好应答晚的、乱说话的那一块", "cure those first that answer late or out of turn"),
+    ),
     "refused": (
         ("拒绝请求", "it refuses what is asked"),
         ("型号不对或表没有此项", "wrong model, or the meter has not this item"),
@@ -152,7 +160,8 @@ class Cause:
 class MeterEvidence:
     """What was seen of one meter. Counts are exchanges, except `echo foreign checksum parity noise` (frames or bytes).
 
-    history: one letter an exchange, in order: . answered, s silent, g garbled, r refused, u unexpected. latencies in
+    history: one letter a settlement read, in order: . answered, p answered but not its confirmation, s silent,
+    g garbled, r refused, u unexpected. answered_alone: of the heard-out questions, how many got one clean answer. latencies in
     seconds. busy_s: bus time of one settlement read with its confirmation. elsewhere: (baud, framing, protocol) at
     which it answered a trial. full_addresses: those that answered to its last digits and that nobody configured.
     """
@@ -178,6 +187,7 @@ class MeterEvidence:
     replies_differ: bool = False
     collided: int = 0  # of the heard-out questions, how many brought rubbish
     heard_out: int = 0
+    answered_alone: int = 0
     refusal: str = ""
     invalid: str = ""
     clock_off_s: int | None = None
@@ -198,7 +208,7 @@ class MeterEvidence:
 
     @property
     def answered(self) -> int:
-        return self.count(".ru")
+        return self.count(".pru")
 
 
 @dataclass(slots=True)
@@ -242,12 +252,12 @@ def meter_causes(meter: MeterEvidence, line: LineEvidence) -> list[Cause]:
     """What is wrong with one meter, beyond what its whole line suffers from."""
     if _is_down(line):
         return []
-    causes = [*_never(meter), *_sometimes(meter, line), *_content(meter)]
+    causes = [*_never(meter, line), *_sometimes(meter, line), *_content(meter)]
     order = (CERTAIN, LIKELY, POSSIBLE)
     return sorted(causes, key=lambda cause: order.index(cause.certainty))
 
 
-def _never(meter: MeterEvidence) -> Iterable[Cause]:
+def _never(meter: MeterEvidence, line: LineEvidence) -> Iterable[Cause]:
     """A meter that gave no answer at all."""
     if not meter.asked or meter.answered:
         return
@@ -280,7 +290,11 @@ def _never(meter: MeterEvidence) -> Iterable[Cause]:
         yield _cause("foreign_address", CERTAIN, zh, en)
         return
     if "g" in meter.history:
-        yield from _garbled(meter)
+        if not _noisy(line):
+            yield from _garbled(meter)
+        return
+    if meter.answered_alone:
+        yield _cause("disturbed", LIKELY, "单独问它时应答正常", "asked after a pause it answers well")
         return
     zh, en = (
         f"{meter.asked} 问无应答,其他速率、校验、规约也无",
@@ -300,6 +314,11 @@ def _garbled(meter: MeterEvidence) -> Iterable[Cause]:
         zh, en = f"{meter.foreign} 帧完好,却不是所问", f"{meter.foreign} whole frames, none what was asked"
         yield _cause("wrong_item", LIKELY, zh, en)
         return
+    if meter.checksum >= meter.count("g") and meter.protocol != "modbus":  # there a collision keeps its head too
+        zh, en = f"{meter.checksum} 帧完整而校验和不对", f"{meter.checksum} frames, whole but for the checksum"
+        yield _cause("bad_checksum", LIKELY, zh, en)
+        yield _cause("two_with_one_address", POSSIBLE, zh, en)
+        return
     zh, en = (
         f"每次都有应答而不成帧({meter.collided}/{meter.heard_out}),同线其他表正常",
         f"rubbish every time ({meter.collided} of {meter.heard_out}) while others on this line are well",
@@ -316,14 +335,15 @@ def _sometimes(meter: MeterEvidence, line: LineEvidence) -> Iterable[Cause]:
     """A meter that answers, but not always, or not alone."""
     if meter.replies_in_one_window > 1:
         zh, en = "一问两答", "two answers to one question"
-        yield _cause("two_with_one_address", CERTAIN if meter.replies_differ else POSSIBLE, zh, en)
+        yield _cause("two_with_one_address", CERTAIN if meter.replies_differ else LIKELY, zh, en)
+        return
     if not meter.answered:
         return
     if meter.late:
         yield _cause(
             "late", CERTAIN, f"{meter.late} 个应答过时才到", f"{meter.late} answers came after they were given up"
         )
-    silent, garbled = meter.count("s"), meter.count("g")
+    silent, garbled = meter.count("sp"), meter.count("g")
     others = [other for other in line.meters if other is not meter and other.asked]
     if _noisy(line) or line.masters:
         return  # the line's trouble is enough to explain what this meter suffers
@@ -377,8 +397,10 @@ def _content(meter: MeterEvidence) -> Iterable[Cause]:
 
 def _noisy(line: LineEvidence) -> int:
     """How many meters' answers are damaged now and then; one alone is not the line's trouble."""
-    noisy = [one for one in line.meters if one.answered and one.count("g") >= max(1.0, SOME * one.asked)]
-    return len(noisy) if len(noisy) > 1 else 0
+    asked = [one for one in line.meters if one.asked]
+    noisy = [one for one in asked if one.count("g") >= max(1.0, SOME * one.asked)]
+    everywhere = any(one.answered for one in noisy) or 2 * len(noisy) > len(asked)
+    return len(noisy) if len(noisy) > 1 and everywhere else 0
 
 
 def _is_down(line: LineEvidence) -> bool:

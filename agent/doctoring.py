@@ -26,7 +26,7 @@ from drivers.dlt645.requests import Manners, read
 from drivers.errors import DriverError, Garbled, LineError, MeterError, PortGone, Refused, Silent, Unexpected
 from drivers.exchange import Answer, Exchange, Noticed, ReplyReader
 from drivers.line import Line
-from drivers.meter import Meter
+from drivers.meter import Look, Meter
 from drivers.modbus.adu import RTU_REPLY_BYTES, encode_rtu, read_request
 from drivers.modbus.meter import ModbusMeter
 from drivers.ports import Port, Settings
@@ -128,10 +128,14 @@ class Examination:
             await self._line.close()
 
     async def _closer(self, meter: Mapping[str, Any], found: MeterEvidence, tell: Tell) -> None:
-        if found.count("gs") or found.foreign:
+        if found.count("gsp") or found.foreign:
             tell("hear out", found.id)
             await self._hear_out(meter, found)
-        if not found.answered and not found.late and not found.answering_addresses and "g" not in found.history:
+        if (
+            not (found.answered or found.late or found.answered_alone)
+            and not found.answering_addresses
+            and "g" not in found.history
+        ):
             tell("try other settings", found.id)
             await self._try_otherwise(meter, found)
         if "." in found.history:
@@ -157,13 +161,15 @@ class Examination:
         """One settlement read with its confirmation; a letter of history each round."""
         meter, self._line.patient = self._meters[found.id], found
         busy_s = self._line.statistics.busy_s
+        first: Look | None = None
         try:
             first = await meter.look()
             second = await meter.look(second=True)
         except PortGone:
             raise
         except DriverError as error:
-            found.history += self._letter(found, error)
+            letter = self._letter(found, error)
+            found.history += "p" if first is not None and letter == "s" else letter
             return
         finally:
             self._line.patient = None
@@ -206,6 +212,7 @@ class Examination:
             found.collided += heard.is_dirty
             own = [frame for frame in heard.replies if frame.address == found.address]
             units = [pdu for unit, pdu in heard.rtu if unit == meter["unit"]]
+            found.answered_alone += len(own) + len(units) == 1 and not heard.is_dirty
             found.replies_in_one_window = max(found.replies_in_one_window, len(own), len(units))
             found.replies_differ |= len({frame.raw for frame in own} | set(units)) > 1
             others = [frame.address for frame in heard.replies if frame.address != found.address]

@@ -102,8 +102,8 @@ def write_page() -> None:
         "# Exercises: what is injected, and what `hubiao doctor` says\n\n"
         "Written by `python tests/field/test_exercises.py`, in virtual time, on wires that carry parity; the test "
         "beside it holds that every\ncause is named and that nothing wrong is stated as certain. Play one: `hubiao "
-        "simulate --config training.yaml --link-dir ports\n--scenario exercises/NAME.yaml`, then `hubiao doctor --config "
-        "training.yaml --link-dir ports`. Files: `config/samples/`.\n\n"
+        "simulate --config training.yaml --link-dir\nports --scenario exercises/NAME.yaml`, then `hubiao doctor "
+        "--config training.yaml --link-dir ports`. Files: `config/samples/`.\n\n"
         "| exercise | injected | cause | doctor |\n|---|---|---|---|\n"
     )
     PAGE.write_text(head + "".join(row(path, config) + "\n" for path in EXERCISES), encoding="utf-8")
