@@ -113,7 +113,7 @@ class Report:
         self._evidence()
         self._compare_with_truth()
         self._markup()
-        click.echo(t("尚未实现:状态页(--web)、审核回执", "not built yet: the status page (--web), auditors' receipts"))
+        click.echo(t("演示里没有审核方:不含回执", "no auditor takes part: there are no receipts"))
 
     def _tenants(self) -> None:
         sums: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -61,6 +62,7 @@ class Pages:
     _worker: ThreadPoolExecutor = field(init=False)
     _guard: asyncio.Lock = field(init=False)
     _kept: tuple[float, reads.Kept] | None = field(init=False, default=None)
+    _ended: threading.Event = field(init=False, default_factory=threading.Event)
     _static: dict[str, bytes] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,6 +90,7 @@ class Pages:
             self.app.get(path)(view)
 
     def close(self) -> None:
+        self._ended.set()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     async def _before(self, request: Request) -> Answer | None:
@@ -147,7 +150,7 @@ class Pages:
         read = None
         if from_s < today_s - DAY_S:
             try:
-                read = await self._work(reads.values_between, snapshot.data, from_s, from_s + DAY_S)
+                read = await self._work(reads.values_between, snapshot.data, self._ended, from_s, from_s + DAY_S)
             except (LookupError, reads.TooLong):
                 read = {}
         return day.day_of(snapshot, snapshot.meters[meter], from_s, read)
@@ -175,7 +178,7 @@ class Pages:
     async def _totals(self, snapshot: Snapshot, from_s: int) -> reads.Totals:
         """The days before today; none where the log has none, or too many records to look through."""
         try:
-            totals = await self._work(reads.totals_since, snapshot.data, from_s)
+            totals = await self._work(reads.totals_since, snapshot.data, self._ended, from_s)
         except (LookupError, reads.TooLong):
             return reads.Totals()
         return totals
@@ -193,7 +196,7 @@ class Pages:
             wrong = asked.say("止要晚于起,最多 62 天", "to must be after from, by 62 days at most")
         else:
             try:
-                rows = await self._work(reads.sheet_rows, snapshot.data, bounds)
+                rows = await self._work(reads.sheet_rows, snapshot.data, self._ended, bounds)
             except (LookupError, ValueError) as error:
                 wrong = str(error)
             except reads.TooLong:

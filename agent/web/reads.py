@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from agent.history import History
 from agent.reader import DATABASE, Epoch, Reader
@@ -35,11 +36,12 @@ class TooLong(Exception):
 
 
 class BoundedReader(Reader):
-    """A Reader that steps back now and then and gives up at its limit."""
+    """A Reader that steps back now and then, and gives up at its limit or when the page ends."""
 
-    def __init__(self, path: Path, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, path: Path, ended: Event, limit_s: float = LIMIT_S) -> None:
         super().__init__(path)
         self._until = time.monotonic() + limit_s
+        self._ended = ended
 
     def records(self, epoch: Epoch, first: int = 0) -> Iterator[tuple[int, bytes | None, bytes]]:
         return self._bounded(super().records(epoch, first))
@@ -50,7 +52,7 @@ class BoundedReader(Reader):
     def _bounded(self, rows: Iterator[tuple[int, bytes | None, bytes]]) -> Iterator[tuple[int, bytes | None, bytes]]:
         for n, row in enumerate(rows):
             if n % BREATH == 0:
-                if time.monotonic() > self._until:
+                if self._ended.is_set() or time.monotonic() > self._until:
                     raise TooLong
                 time.sleep(PAUSE_S)
             yield row
@@ -75,12 +77,12 @@ class Kept:
     receipts: tuple[tuple[str, int, int], ...]
 
 
-def sheet_rows(data: Path, bounds: list[int]) -> list[Row]:
+def sheet_rows(data: Path, ended: Event, bounds: list[int]) -> list[Row]:
     """The reading sheet at an instant (one bound) or between two slots, as `hubiao sheet` makes it.
 
     Raises StoreError, LookupError where the store is empty, ValueError for bounds off the slots, TooLong.
     """
-    reader = BoundedReader(data)
+    reader = BoundedReader(data, ended)
     try:
         history = History(reader)
         plan, meters = history.plan, history.config["meters"]
@@ -98,9 +100,9 @@ def sheet_rows(data: Path, bounds: list[int]) -> list[Row]:
         reader.close()
 
 
-def values_between(data: Path, from_s: int, to_s: int) -> dict[str, dict[int, SlotValue]]:
+def values_between(data: Path, ended: Event, from_s: int, to_s: int) -> dict[str, dict[int, SlotValue]]:
     """Meter → slot → value from one slot to another, both included. Raises as `sheet_rows`."""
-    reader = BoundedReader(data)
+    reader = BoundedReader(data, ended)
     try:
         history = History(reader)
         known = history.known(range(from_s, to_s + 1, history.plan.interval_s), [])
@@ -112,9 +114,9 @@ def values_between(data: Path, from_s: int, to_s: int) -> dict[str, dict[int, Sl
     return found
 
 
-def totals_since(data: Path, from_s: int) -> Totals:
+def totals_since(data: Path, ended: Event, from_s: int) -> Totals:
     """The latest `day` records that begin at or after an instant. Raises StoreError, LookupError, TooLong."""
-    reader = BoundedReader(data)
+    reader = BoundedReader(data, ended)
     totals = Totals()
     seen: set[tuple[str | None, str | None, str, str]] = set()
     try:

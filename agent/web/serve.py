@@ -120,10 +120,6 @@ class _Writer:
         await self._writer.wait_closed()
 
 
-def page_of(agent: Agent) -> PageServer | None:
-    """The page that the agent's configuration asks for, not started; None where it asks for none.
-
-    Raises AccessFault where it must not be opened like this.
-    """
-    web = agent.config["private"].get("web")
-    return None if web is None else PageServer(Looker(agent), Access.of(web))
+def page_of(agent: Agent) -> PageServer:
+    """The page that the agent's configuration asks for, not started. Raises AccessFault."""
+    return PageServer(Looker(agent), Access.of(agent.config["private"]["web"]))
