@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from config.child import load_in_child
@@ -20,6 +21,9 @@ from agent.logs import set_up
 from agent.store import StoreError
 from agent.supervise import notify, watch
 from drivers.clock import RealClock
+
+if TYPE_CHECKING:
+    from agent.web.serve import PageServer  # the extra `web`
 
 
 @click.command()
@@ -81,13 +85,18 @@ async def _live(config: dict[str, Any], stop: asyncio.Event) -> None:
     """One life under one configuration."""
     clock = RealClock(trusted=config["private"]["clock"] == "trusted")
     agent = Agent(config, clock)
+    page = _page_of(agent)
     await agent.open()
+    if page is not None:
+        page.start()
     notify("READY=1")
     feeding = asyncio.create_task(watch(clock, agent.signs_of_life))
     try:
         await agent.run(stop)
     finally:
         feeding.cancel()
+        if page is not None:
+            await asyncio.to_thread(page.stop)
 
 
 async def _load(path: Path) -> dict[str, Any]:
@@ -98,4 +107,29 @@ async def _load(path: Path) -> dict[str, Any]:
     if loaded.faults:
         raise Failure("\n".join(map(str, loaded.faults)), 78)
     assert loaded.config is not None
+    _check_page(loaded.config)
     return loaded.config
+
+
+def _check_page(config: dict[str, Any]) -> None:
+    """Whether the status page may be opened as configured. Exit 78."""
+    web = config["private"].get("web")
+    if web is None:
+        return
+    if importlib.util.find_spec("microdot") is None:
+        raise Failure(t("web: 需要安装 hubiao[web]", "web: needs hubiao[web]"), 78)
+    from agent.web.access import Access, AccessFault  # only where there is a page
+
+    try:
+        Access.of(web)
+    except AccessFault as error:
+        raise Failure(f"web: {error}", 78) from error
+
+
+def _page_of(agent: Agent) -> PageServer | None:
+    """The status page, not started; None where the configuration has none."""
+    if agent.config["private"].get("web") is None:
+        return None
+    from agent.web.serve import page_of
+
+    return page_of(agent)
