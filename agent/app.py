@@ -21,7 +21,7 @@ from agent.inbox import Inbox
 from agent.keys import load_or_create
 from agent.log import Identity, Log, open_log
 from agent.metered import metered_of
-from agent.meters import METER_PROTOCOLS, build_meter
+from agent.meters import METER_PROTOCOLS, Drivers
 from agent.mqtt import Broker
 from agent.outbox import Outbox
 from agent.past import beginning, newest_config, past_of
@@ -183,6 +183,7 @@ class Agent:
 
     def _pollers(self, limits: dict[str, Limits]) -> Iterator[Poller]:
         now_s = self.clock.wall_ms() // 1000
+        drivers = Drivers(self.config)
         present = [m for m in self.config["meters"] if not self.plan.is_retired(m["id"], now_s)]
         for entry in self.config["lines"]:
             meters = [m for m in present if m["line"] == entry["id"] and m["protocol"] in METER_PROTOCOLS]
@@ -198,7 +199,7 @@ class Agent:
                 forbid_unit=DLT645_START if mixed else None,
                 latency_s=latency_s(entry["port"]),
             )
-            polled = [Polled(build_meter(m, self.config, line), limits[m["id"]]) for m in meters]
+            polled = [Polled(drivers.build(m, line), limits[m["id"]]) for m in meters]
             idle = self._idle(line.id, [one.meter for one in polled])
             yield Poller(line, polled, self.clock, self._slot_after, self.recorder.put, idle)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drivers.dlt645.meter import Dlt645Meter
 from drivers.habits import HabitualBus
@@ -10,39 +10,73 @@ from drivers.line import Line
 from drivers.meter import Meter
 from drivers.ports import Settings
 
+if TYPE_CHECKING:
+    from drivers.modbus.model import MeterModel
+
 METER_PROTOCOLS = ("dlt645-2007", "dlt645-1997", "modbus")  # those that answer; `manual` is read by people
 BOTH_WAYS = frozenset({"master", "pv", "storage"})  # roles whose meters count energy in both directions
 
 
-def build_meter(meter: dict[str, Any], config: dict[str, Any], line: Line) -> Meter:
-    """Raises ValueError where the model lacks a register that the meter's point is settled on."""
-    entry = next(entry for entry in config["lines"] if entry["id"] == line.id)
-    settings = Settings.parse(meter["baud"] or entry["baud"], meter["framing"] or entry["framing"])
-    bus = HabitualBus(line if settings == line.settings else line.at(settings), line.statistics)
-    needed, wished = directions(meter["id"], config)
-    model = next((model["data"] for model in config["models"] if model["id"] == meter["model"]), None)
-    if meter["protocol"] == "modbus":
+class Drivers:
+    """Makes the drivers of one configuration's meters. What they share, models above all, is worked out once."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._lines = {entry["id"]: entry for entry in config["lines"]}
+        self._data = {model["id"]: model["data"] for model in config["models"]}
+        self._directions = _directions(config["points"])
+        self._models: dict[str, MeterModel] = {}
+
+    def build(self, meter: dict[str, Any], line: Line) -> Meter:
+        """Raises ValueError where the model lacks a register that the meter's point is settled on."""
+        entry = self._lines[line.id]
+        settings = Settings.parse(meter["baud"] or entry["baud"], meter["framing"] or entry["framing"])
+        bus = HabitualBus(line if settings == line.settings else line.at(settings), line.statistics)
+        needed, wished = self._directions.get(meter["id"], (frozenset({"import"}), frozenset()))
+        if meter["protocol"] == "modbus":
+            return self._modbus(meter, entry, needed, wished, bus, settings)
+        edition, model = meter["protocol"].removeprefix("dlt645-"), self._data.get(meter["model"])
+        return Dlt645Meter(meter["id"], meter["address"], edition, bus, needed, model, wished=wished)
+
+    def _modbus(
+        self,
+        meter: dict[str, Any],
+        entry: dict[str, Any],
+        needed: frozenset[str],
+        wished: frozenset[str],
+        bus: HabitualBus,
+        settings: Settings,
+    ) -> Meter:
         # pymodbus takes 13 ms and 2 MB: only for lines that have such meters
         from drivers.modbus.meter import ModbusMeter
         from drivers.modbus.model import parse
 
-        parsed = parse(model or {})
-        offered = parsed.settlement.keys()
+        name = meter["model"]
+        if name not in self._models:
+            self._models[name] = parse(self._data.get(name) or {})
+        model = self._models[name]
+        offered = model.settlement.keys()
         tariffs = {name for name in offered if name.startswith("import_t")}
         wanted = needed | ((wished | tariffs) & offered)
         transport = "tcp" if entry["port"].startswith("tcp://") else "rtu"
         char_s = settings.seconds(1)
-        return ModbusMeter(meter["id"], int(meter["unit"]), parsed, bus, wanted, transport=transport, char_s=char_s)
-    edition = meter["protocol"].removeprefix("dlt645-")
-    return Dlt645Meter(meter["id"], meter["address"], edition, bus, needed, model, wished=wished)
+        return ModbusMeter(meter["id"], int(meter["unit"]), model, bus, wanted, transport=transport, char_s=char_s)
+
+
+def build_meter(meter: dict[str, Any], config: dict[str, Any], line: Line) -> Meter:
+    """One meter's driver. Raises ValueError where the model lacks a register that its point is settled on."""
+    return Drivers(config).build(meter, line)
 
 
 def directions(meter: str, config: dict[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
     """`import`, `export`: what the points that the meter ever stands at are settled on, and what the balance wishes."""
-    needed, wished = {"import"}, set()
-    for point in config["points"]:
-        if any(entry["meter"] == meter for entry in point["meters"]):
-            needed.add(point["register"])
-            if point["role"] in BOTH_WAYS:
-                wished.add("export")
-    return frozenset(needed), frozenset(wished)
+    return _directions(config["points"]).get(meter, (frozenset({"import"}), frozenset()))
+
+
+def _directions(points: list[dict[str, Any]]) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+    found: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+    for point in points:
+        for entry in point["meters"]:
+            needed, wished = found.get(entry["meter"], (frozenset({"import"}), frozenset[str]()))
+            also = frozenset({"export"}) if point["role"] in BOTH_WAYS else frozenset[str]()
+            found[entry["meter"]] = needed | {point["register"]}, wished | also
+    return found

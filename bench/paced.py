@@ -117,7 +117,7 @@ class _Accounted(Bus):
 
     def report(self) -> dict[str, Any]:
         elapsed = self.last_at + self._gap_s - self.first_at
-        return {**self.account, "elapsed": elapsed, "answered_at": self.answered_at}
+        return {**self.account, "elapsed": elapsed, "first_at": self.first_at, "answered_at": self.answered_at}
 
 
 class _SpinningSelector(selectors.SelectSelector):

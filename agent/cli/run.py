@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from config.child import load_in_child
 
-from agent.app import Agent
 from agent.cli import Failure
 from agent.cli.durations import DURATION
 from agent.cli.output import notice
 from agent.cli.words import t
-from agent.keys import KeyFault
 from agent.logs import set_up
-from agent.store import StoreError
 from agent.supervise import notify, watch
+from config.child import load_in_child
 from drivers.clock import RealClock
+from drivers.loop import precise_loop
 
 if TYPE_CHECKING:
+    from agent.app import Agent
     from agent.web.serve import PageServer  # the extra `web`
 
 
@@ -34,15 +33,16 @@ if TYPE_CHECKING:
 def run(path: Path, for_s: float | None, log_format: str, verbose: bool) -> None:
     """运行采集代理 / run the agent until SIGTERM or Ctrl-C."""
     set_up(log_format, verbose=verbose)
-    try:
-        asyncio.run(_run(path, for_s))
-    except (StoreError, KeyFault) as error:
-        raise Failure(str(error), 74) from error
+    with asyncio.Runner(loop_factory=precise_loop) as runner:
+        runner.run(_run(path, for_s))
 
 
 async def _run(path: Path, for_s: float | None) -> None:
     stop, ended = asyncio.Event(), asyncio.Event()
-    config = await _load(path)
+    loading = asyncio.create_task(_load(path))
+    await asyncio.sleep(0)  # the child is at work from here on, while we import the agent
+    importlib.import_module("agent.app")  # a quarter of a second
+    config = await loading
     loop = asyncio.get_running_loop()
     next_config: list[dict[str, Any]] = []
 
@@ -73,8 +73,14 @@ async def _run(path: Path, for_s: float | None) -> None:
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     if for_s is not None:
         loop.call_later(for_s, end)
+    from agent.keys import KeyFault
+    from agent.store import StoreError
+
     while not ended.is_set():
-        await _live(config, stop)
+        try:
+            await _live(config, stop)
+        except (StoreError, KeyFault) as error:
+            raise Failure(str(error), 74) from error
         stop.clear()
         if next_config:
             config = next_config.pop()
@@ -83,6 +89,8 @@ async def _run(path: Path, for_s: float | None) -> None:
 
 async def _live(config: dict[str, Any], stop: asyncio.Event) -> None:
     """One life under one configuration."""
+    from agent.app import Agent
+
     clock = RealClock(trusted=config["private"]["clock"] == "trusted")
     agent = Agent(config, clock)
     page = _page_of(agent)
