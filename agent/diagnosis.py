@@ -161,9 +161,9 @@ class MeterEvidence:
     """What was seen of one meter. Counts are exchanges, except `echo foreign checksum parity noise` (frames or bytes).
 
     history: one letter a settlement read, in order: . answered, p answered but not its confirmation, s silent,
-    g garbled, r refused, u unexpected. answered_alone: of the heard-out questions, how many got one clean answer. latencies in
-    seconds. busy_s: bus time of one settlement read with its confirmation. elsewhere: (baud, framing, protocol) at
-    which it answered a trial. full_addresses: those that answered to its last digits and that nobody configured.
+    g garbled, r refused, u unexpected. answered_alone: of the heard-out questions, how many got one clean answer.
+    latencies: seconds. busy_s: bus time of one settlement read with its confirmation. elsewhere: (baud, framing,
+    protocol) at which it answered a trial. full_addresses: those that answered to its last digits, configured nowhere.
     """
 
     id: str

@@ -12,6 +12,7 @@ import click
 from agent.cli import Failure
 from agent.cli.check_online import Online, as_objects, ask_all
 from agent.cli.output import document, notice, table
+from agent.cli.places import at_links
 from agent.cli.words import language, t
 
 FOUND, UNAVAILABLE, FAULTY = 3, 69, 78
@@ -19,9 +20,12 @@ FOUND, UNAVAILABLE, FAULTY = 3, 69, 78
 
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--link-dir", type=click.Path(path_type=Path), help=t("simulate 的端口目录", "where simulate put its ports")
+)
 @click.option("--online", is_flag=True, help=t("逐块问一次", "ask every meter once"))
 @click.option("--json", "as_json", is_flag=True)
-def check(path: Path, online: bool, as_json: bool) -> None:
+def check(path: Path, online: bool, link_dir: Path | None, as_json: bool) -> None:
     """检查配置,预测巡检时间和流量 / validate a configuration, predict sweep time and traffic."""
     from config.load import load  # pydantic and ruamel: only for verbs that read a configuration
 
@@ -35,7 +39,7 @@ def check(path: Path, online: bool, as_json: bool) -> None:
         lines = predict_sweep(loaded.config)
         uplink = float(predict_uplink(loaded.config))
     met = all(line["fits"] for line in lines)
-    answers = _ask_all(loaded.config) if online and loaded.config is not None else None
+    answers = _ask_all(loaded.config, link_dir) if online and loaded.config is not None else None
     for said in loaded.notices:
         notice(said.text(language()))
     for line in lines:
@@ -65,9 +69,9 @@ def check(path: Path, online: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(FOUND)
 
 
-def _ask_all(config: dict[str, Any]) -> list[Online]:
+def _ask_all(config: dict[str, Any], link_dir: Path | None) -> list[Online]:
     logging.getLogger("drivers").addHandler(logging.NullHandler())  # its faults are told below, for people
-    return asyncio.run(ask_all(config))
+    return asyncio.run(ask_all(config | {"lines": [at_links(line, link_dir) for line in config["lines"]]}))
 
 
 def _show_answers(answers: list[Online]) -> None:

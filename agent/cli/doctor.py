@@ -18,7 +18,7 @@ from agent.cli import Failure
 from agent.cli.check_online import made_line
 from agent.cli.durations import DURATION
 from agent.cli.output import document, notice, styled, table
-from agent.cli.places import effective
+from agent.cli.places import at_links, effective
 from agent.cli.read_faults import Asked, explain
 from agent.cli.words import t
 from agent.diagnosis import CERTAIN, LIKELY, Cause, LineEvidence, MeterEvidence, line_causes, meter_causes
@@ -60,14 +60,9 @@ def doctor(
     """
     logging.getLogger("drivers").addHandler(logging.NullHandler())  # its faults are told below, for people
     config = effective(path)
-    entries = [entry for entry in config["lines"] if line_id in (None, entry["id"])]
+    entries = [at_links(entry, link_dir) for entry in config["lines"] if line_id in (None, entry["id"])]
     if not entries:
         raise click.UsageError(t(f"没有线路 {line_id}", f"there is no line {line_id}"))
-    if link_dir is not None:
-        entries = [
-            entry if "://" in entry["port"] else entry | {"port": str(link_dir / Path(entry["port"]).name)}
-            for entry in entries
-        ]
     trace: list[str] = []
     found = asyncio.run(_examine_all(config, entries, rounds, seconds, trace))
     report = as_object(config, found)

@@ -37,6 +37,13 @@ def effective(path: Path) -> dict[str, Any]:
     return loaded.config
 
 
+def at_links(line: dict[str, Any], link_dir: Path | None) -> dict[str, Any]:
+    """A configured line whose device file stands in `link_dir`, where `hubiao simulate --link-dir` put it."""
+    if link_dir is None or "://" in line["port"]:
+        return line
+    return line | {"port": str(link_dir / Path(line["port"]).name)}
+
+
 def data_directory(config: Path | None, data: Path | None) -> Path:
     return _place(config, data)[0]
 
