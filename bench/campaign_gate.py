@@ -329,6 +329,9 @@ def main() -> int:
     with multiprocessing.Pool(options.processes) as pool:
         for tally in pool.imap_unordered(_work, tasks):
             total += tally
+            so_far = ", ".join(f"{name} {total[name]}" for name in ("configurations", "answers", "forbidden"))
+            print(f"\r{so_far}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
     print(f"gate, seed {options.seed}, {time.monotonic() - began:.0f} s")
     for key, count in sorted(total.items()):
         print(f"  {key}: {count}")

@@ -8,11 +8,13 @@ Shares nothing with the codecs or the gate.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 READS = {0x01, 0x02, 0x11, 0x12}  # DL/T 645 of both editions; 13H only in commissioning, which nobody does here
 MODBUS_WRITES = {0x05, 0x06, 0x08, 0x0F, 0x10, 0x15, 0x16, 0x17, 0x2B}
+_WRITING = re.compile(b"[%s]" % re.escape(bytes(MODBUS_WRITES)))
 KEPT = 300  # bytes of what was sent before: longer than any frame
 
 
@@ -30,12 +32,14 @@ class Spy:
         self.transmissions += 1
         before = len(self._stream)
         self._stream += data
-        for at in range(len(self._stream)):
+        for start in re.finditer(b"\x68", self._stream):
+            at = start.start()
             for control, address, end in _dlt645(self._stream, at):
                 if end > before:
                     self._judge_dlt645(control, address, bytes(self._stream[at:end]))
-        for at in range(len(self._stream) - 7):
-            end = _modbus_write(self._stream, at)
+        for function in re.finditer(_WRITING, self._stream):
+            at = function.start() - 1
+            end = _modbus_write(self._stream, at, before) if 0 <= at < len(self._stream) - 7 else 0
             if end > before:
                 if at >= before:
                     self.forbidden.append(f"modbus {self._stream[at:end].hex()}")
@@ -67,16 +71,14 @@ def _dlt645(stream: bytearray, at: int) -> Iterator[tuple[int, bytes, int]]:
         yield stream[at + 8], bytes(stream[at + 1 : at + 7]), end
 
 
-def _modbus_write(stream: bytearray, at: int) -> int:
-    """Where a request that changes something ends, 0 if none begins here."""
+def _modbus_write(stream: bytearray, at: int, before: int) -> int:
+    """Where a request that changes something ends, 0 if none begins here or it ended before."""
     function = stream[at + 1]
-    if function not in MODBUS_WRITES:
-        return 0
     lengths = {0x0F: 9 + stream[at + 6], 0x10: 9 + stream[at + 6], 0x15: 5 + stream[at + 2], 0x16: 10}
     size = lengths.get(function, 8)
     if function == 0x17:
         size = 13 + stream[at + 10] if at + 10 < len(stream) else 0
-    if not size or at + size > len(stream):
+    if not size or not before < at + size <= len(stream):
         return 0
     frame = bytes(stream[at : at + size])
     return at + size if _crc(frame[:-2]) == frame[-2:] else 0
