@@ -31,7 +31,6 @@ from drivers.loop import precise_loop
 from drivers.ports import Settings
 from drivers.ports.serial import SerialPort
 
-METERS = 32
 LIMITS = Limits(Decimal(100), Decimal(10) ** 6)
 
 
@@ -45,30 +44,31 @@ class Case:
     warm: int
     counted: int
     dead: int = 0
+    meters: int = 32
     strict: bool = False
     revive: bool = False
 
 
 CASES = {
     "modbus-strict": Case("modbus", 9600, "8N1", 1, 4, strict=True),
-    "dlt645": Case("dlt645-2007", 2400, "8E1", 16, 2),
-    "modbus-10-dead": Case("modbus", 9600, "8N1", 8, 16, dead=3, strict=True, revive=True),
+    "dlt645": Case("dlt645-2007", 2400, "8E1", 16, 4, meters=8),
+    "modbus-10-dead": Case("modbus", 9600, "8N1", 6, 10, dead=3, strict=True, revive=True),
     "modbus-10-dead-first": Case("modbus", 9600, "8N1", 0, 24, dead=3, strict=True),
-    "modbus-30-dead": Case("modbus", 9600, "8N1", 8, 16, dead=10, strict=True, revive=True),
+    "modbus-30-dead": Case("modbus", 9600, "8N1", 6, 10, dead=10, strict=True, revive=True),
 }
 
 
 class _Bench:
     def __init__(self, case: Case, seed: int) -> None:
         self.case = case
-        self.dead = set(random.Random(f"{seed}:{case}").sample(range(1, METERS + 1), case.dead))
+        self.dead = set(random.Random(f"{seed}:{case}").sample(range(1, case.meters + 1), case.dead))
         self.found: list[Finding] = []
 
     async def run(self) -> dict[str, Any]:
         case = self.case
         kind = case.protocol.partition("-")[0]
-        config = await park(1, METERS, case.protocol, baud=case.baud, framing=case.framing)
-        wire = Wire(kind, case.baud, case.framing, METERS, silent=sorted(self.dead), strict=case.strict)
+        config = await park(1, case.meters, case.protocol, baud=case.baud, framing=case.framing)
+        wire = Wire(kind, case.baud, case.framing, case.meters, silent=sorted(self.dead), strict=case.strict)
         self.child = await Paced.start([wire])
         line = Line("l0", SerialPort(self.child.ports[0]), Settings.parse(case.baud, case.framing), RealClock())
         polled = [Polled(build_meter(meter, config, line), LIMITS) for meter in config["meters"]]
