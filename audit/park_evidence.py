@@ -131,8 +131,8 @@ class ParkEvidence:
                     self._add_balance(flow, balance, start_s, gateway.plan.interval_s)
         return flow
 
-    def profile(self, tenant: str, days: Days) -> list[Fraction]:
-        """Average power of each quarter hour of the day, kW; empty without intervals."""
+    def profile(self, tenant: str, days: Days) -> list[Fraction | None]:
+        """Average power of each quarter hour of the day, kW, None where nothing is known; empty without intervals."""
         from_s, to_s = self.bounds(days)
         sums: dict[int, list[Fraction]] = defaultdict(list)
         for gateway in self._gateways.values():

@@ -17,7 +17,18 @@ from typing import Any
 from audit.amounts import ratio, rounded, shown
 from audit.bill import pv_lines
 from audit.charges import ChargeRow
-from audit.markup import GREEN, GREY, RED, ParkFacts, TenantFacts, Thresholds, Verdict, park_verdict, tenant_verdict
+from audit.markup import (
+    GREEN,
+    GREY,
+    RED,
+    YELLOW,
+    ParkFacts,
+    TenantFacts,
+    Thresholds,
+    Verdict,
+    park_verdict,
+    tenant_verdict,
+)
 from audit.names import Matcher, Notes
 from audit.park_evidence import Days, ParkEvidence, Use
 from audit.report_case import Settled, settle_accounts
@@ -223,7 +234,7 @@ def _park_facts(case: Case, settled: Settled, verdicts: Sequence[Verdict]) -> Pa
     gaps = [code for code in ("CHARGE_MISSING",) if code in of_tenants]
     gaps += ["CHARGE_UNMATCHED"] * bool(case.unmatched)
     gaps += ["TAX_UNKNOWN"] * any(row.tax is None for row in rows)
-    gaps += ["EVIDENCE_BAD"] * (case.verified is not None and not case.verified["ok"])
+    gaps += ["EVIDENCE_BAD"] * _is_bad(case.verified)
     steps = sum(use.owed for use in case.uses)
     lost = Fraction(sum(use.missing for use in case.uses), steps) if steps else ZERO
     cap = settled.cap
@@ -246,13 +257,22 @@ def _park_facts(case: Case, settled: Settled, verdicts: Sequence[Verdict]) -> Pa
     )
 
 
+def _is_bad(verified: Mapping[str, Any] | None) -> bool:
+    """Whether verification found more than that an auditor's receipt came late."""
+    if verified is None or verified["ok"]:
+        return False
+    return bool(verified["alarms"]) or any(finding["code"] != "late_witness" for finding in verified["findings"])
+
+
 def _combine(verdicts: Sequence[Verdict]) -> Verdict:
-    """One verdict of those under each reading of what solar power is: never red, nor green, on that reading alone."""
+    """One verdict of those under each reading of what solar power is: the milder, none on one reading alone."""
     first = verdicts[0]
     if all(verdict.colour == first.colour for verdict in verdicts) or first.colour in (GREEN, GREY):
         return first
     if first.colour == RED and "EXTRA_FEE" in first.reasons:
         return first
+    if all(verdict.colour in (RED, YELLOW) for verdict in verdicts):
+        return next(verdict for verdict in verdicts if verdict.colour == YELLOW)
     return Verdict(GREY, ("PV_UNRESOLVED", *first.reasons))
 
 

@@ -9,11 +9,11 @@ The bill's kWh is the master; the park's own check meter stands in only where th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from audit.amounts import rounded, shown
+from audit.amounts import ratio, rounded, shown
 from audit.bill import Bill, BillLine, pv_lines
 from audit.park_evidence import Flow, Use
 from audit.settle import settle, unit_prices
@@ -58,8 +58,11 @@ class Settled:
 def settle_accounts(
     bill: Bill | None, uses: Sequence[Use], flow: Flow | None, common: str, *, pv_yuan: Fraction = ZERO
 ) -> Settled:
-    """Settles each account of the bill. pv_yuan: added to what may be passed on (one reading of what PV power is)."""
+    """Settles each account of the bill. pv_yuan: one reading of what PV power is lets so much more be passed on, as if
+    its kWh were the grid's."""
     settled = Settled()
+    if bill is not None and pv_yuan:
+        bill = _raised(bill, pv_yuan)
     accounts = [""] if bill is None else list(bill.accounts)
     named = {account for use in uses for account in use.by_account}
     single = len(accounts) == 1 or not (named & set(accounts))
@@ -67,7 +70,7 @@ def settle_accounts(
         accounts = [""]
     missing: dict[str, None] = {}
     for account in accounts:
-        inputs = _inputs(bill, uses, flow, common, None if single else account, pv_yuan)
+        inputs = _inputs(bill, uses, flow, common, None if single else account)
         result = settle(inputs)
         settled.results[account] = result
         prices = unit_prices(inputs) if uses else None
@@ -99,8 +102,17 @@ def fixed_yuan(bill: Bill) -> Fraction:
     return sum((line.yuan for line in lines if line not in pv_lines(bill.lines)), ZERO)
 
 
+def _raised(bill: Bill, yuan: Fraction) -> Bill:
+    """The passable lines raised in proportion, to the cent."""
+    raised = [line for line in bill.lines if line.passable and line not in pv_lines(bill.lines)]
+    whole = sum((line.yuan for line in raised), ZERO)
+    factor = 1 + (ratio(yuan, whole) or ZERO)
+    lines = (replace(line, yuan=rounded(line.yuan * factor)) if line in raised else line for line in bill.lines)
+    return replace(bill, lines=tuple(lines))
+
+
 def _inputs(
-    bill: Bill | None, uses: Sequence[Use], flow: Flow | None, common: str, account: str | None, pv_yuan: Fraction
+    bill: Bill | None, uses: Sequence[Use], flow: Flow | None, common: str, account: str | None
 ) -> dict[str, Any]:
     lines = [] if bill is None else [line for line in bill.lines if line not in pv_lines(bill.lines)]
     lines = [line for line in lines if account is None or line.account == account]
@@ -115,8 +127,6 @@ def _inputs(
         "policy": {"common": common, "method": "by_period" if has_periods or not lines else "by_energy"},
         "charges": [],
     }
-    if pv_yuan and account is None:
-        inputs["bill_items"].append({"name": "pv", "yuan": shown(pv_yuan), "passable": True})
     billed = {} if bill is None else bill.kwh(account)
     if billed:
         inputs["master_feeds"] = [{"id": "bill", "billed_kwh": _texts(billed)}]

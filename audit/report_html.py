@@ -115,7 +115,7 @@ class _Page:
         for row in self.made["unmatched"]:
             who = f"{escape(row['who'])} ({self.t('第', 'row ')}{row['row']}{self.t('行', '')})"
             rows.append([who, "", "", "", _money(row["yuan"]), "", "", "", escape(self.w(REASONS, "CHARGE_UNMATCHED"))])
-        return self._section(self.t("各租户", "Tenants"), _table(head, rows, "figures"))
+        return self._section(self.t("各租户", "Tenants"), _table(head, rows, "said"))
 
     def bill(self) -> str:
         bill = self.made["bill"]
@@ -156,7 +156,7 @@ class _Page:
             *(self.t("行", "row"), self.t("项目", "item"), self.t("时段", "period"), self.t("数量", "quantity")),
             *(self.t("单位", "unit"), self.t("单价", "rate"), self.t("金额 元", "yuan"), self.t("可转嫁", "passable")),
         ]
-        body = f"<p>{' '.join(map(escape, said))}</p>" + _waterfall(bill["groups"]) + _table(head, lines, "figures")
+        body = f"<p>{' '.join(map(escape, said))}</p>" + _waterfall(bill["groups"]) + _table(head, lines, "named")
         return self._section(self.t("电网账单", "Grid bill"), body)
 
     def losses(self) -> str:
@@ -401,14 +401,19 @@ def _waterfall(groups: Sequence[Mapping[str, str]]) -> str:
     return f'<svg class="chart" viewBox="0 0 700 {height}" role="img">{"".join(bars)}</svg>'
 
 
-def _profile(profile: Sequence[str], title: str) -> str:
+def _profile(profile: Sequence[str | None], title: str) -> str:
     """96 quarter hours as a line."""
-    powers = [Decimal(power) for power in profile]
-    high = max([*powers, Decimal("0.01")])
-    points = " ".join(f"{40 + n * 6.6:.1f},{Decimal(110) - power / high * 95:.1f}" for n, power in enumerate(powers))
+    powers = {n: Decimal(power) for n, power in enumerate(profile) if power is not None}
+    high = max([*powers.values(), Decimal("0.01")])
+    runs: list[list[str]] = []
+    for n, power in powers.items():
+        if n - 1 not in powers:
+            runs.append([])
+        runs[-1].append(f"{40 + n * 6.6:.1f},{Decimal(110) - power / high * 95:.1f}")
+    lines = "".join(f'<polyline points="{" ".join(run)}"/>' for run in runs)
     hours = "".join(f'<text x="{40 + h * 26.4:.0f}" y="126" text-anchor="middle">{h}</text>' for h in range(0, 25, 4))
     return (
-        f'<figure><svg class="chart" viewBox="0 0 700 130" role="img"><polyline points="{points}"/>'
+        f'<figure><svg class="chart" viewBox="0 0 700 130" role="img">{lines}'
         f'<text x="36" y="20" text-anchor="end">{high:.1f}</text><text x="36" y="112" text-anchor="end">0</text>'
         f"{hours}</svg><figcaption>{escape(title)}</figcaption></figure>"
     )

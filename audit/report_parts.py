@@ -18,6 +18,7 @@ from contract.records import PERIODS
 LOSS_NOTICE = Fraction(8, 100)
 LOW_VOLTAGE_KW = 160  # equipment below: low-voltage connection, meter and upstream paid by the utility
 LIKELY_KW = 120
+_UNITS = {"kwh": "kWh", "kva": "kVA", "kw": "kW"}
 _OVER_DAY = ("sharp", "peak")
 
 
@@ -44,7 +45,9 @@ def tenant_part(case: Case, payer: Payer, verdict: Verdict, facts: TenantFacts) 
         "energy_kwh": _text(energy),
         "charged_kwh": _text(payer.charged_kwh),
         "periods": {} if use is None else {period: shown(kwh) for period, kwh in use.kwh.items()},
-        "average_price_charged": _text(ratio(facts.charged, payer.charged_kwh or energy or ZERO), 4),
+        "average_price_charged": _text(ratio(facts.charged, payer.charged_kwh or energy or ZERO), 4)
+        if payer.rows
+        else None,
         "average_price_allowed": None if facts.allowed is None else _text(ratio(facts.allowed, energy or ZERO), 4),
         "estimated_ratio": shown(facts.estimated_ratio, 4),
         "quality_kwh": {} if use is None else {q: shown(Fraction(kwh)) for q, kwh in use.statement.quality_kwh.items()},
@@ -87,7 +90,7 @@ def bill_part(case: Case) -> dict[str, Any] | None:
                 "name": line.name,
                 "period": line.period,
                 "quantity": _text(line.quantity),
-                "unit": line.unit,
+                "unit": _UNITS.get(line.unit, line.unit),
                 "rate": _text(line.rate, 6),
                 "yuan": shown(line.yuan),
                 "passable": line.passable,
@@ -277,10 +280,10 @@ def _fee(case: Case, fee: Any) -> dict[str, Any]:
     return {"label": fee.label, "yuan": shown(fee.yuan), "in_bill": counts, "extra": extra, "stated": fee.stated}
 
 
-def _profile(case: Case, payer: Payer) -> list[str]:
+def _profile(case: Case, payer: Payer) -> list[str | None]:
     if case.evidence is None or case.days is None:
         return []
-    return [shown(kw, 2) for kw in case.evidence.profile(payer.name, payer.days or case.days)]
+    return [_text(kw) for kw in case.evidence.profile(payer.name, payer.days or case.days)]
 
 
 def _demand(use: Use | None) -> str | None:

@@ -25,8 +25,8 @@ font-size:22px;font-weight:700}
 table{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:tabular-nums}
 th,td{border-bottom:1px solid var(--line);padding:5px 8px;text-align:right;vertical-align:top}
 th{background:#f3f5f8;font-weight:600}
-th:first-child,td:first-child,th:last-child,td:last-child,td:nth-child(2):not(:empty){text-align:left}
-table.figures td:nth-child(2){text-align:right}
+th:first-child,td:first-child,.said th:last-child,.said td:last-child{text-align:left}
+.named th:nth-child(-n+3),.named td:nth-child(-n+3){text-align:left}
 dl{display:grid;grid-template-columns:max-content max-content max-content max-content;gap:3px 18px;margin:8px 0}
 dt{color:var(--soft)}dd{margin:0;text-align:right;font-variant-numeric:tabular-nums}
 code{font-size:12px;color:var(--soft)}
