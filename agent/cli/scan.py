@@ -171,9 +171,9 @@ async def scanned(
     except OtherMaster as other:
         outcome.other_master = other.request
         outcome.stopped = (
-            f"线上另有主站在说话({other.request or '一直不停'}):先断开它;什么也没有再发送",
-            f"another master talks on this bus ({other.request or 'without end'}): disconnect it first; "
-            "nothing more was sent",
+            f"线上另有主站在说话({other.request or '没有整帧'}):先断开它(hubiao listen 可看),不再发送",
+            f"another master talks on this bus ({other.request or 'no whole frame'}): disconnect it first "
+            "(hubiao listen shows it); nothing more was sent",
         )
     except asyncio.CancelledError:
         outcome.interrupted = True

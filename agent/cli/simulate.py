@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+import config as config_package
 from agent.cli import Failure
 from agent.cli.output import notice
 from agent.cli.words import language, t
@@ -20,7 +21,7 @@ from config.compose import decode
 from config.faults import Findings
 from config.load import load
 from simulators.faults import Fault
-from simulators.scenario import read_scenario
+from simulators.scenario import read_exercise, read_scenario
 from simulators.site import NotLoopback, NotPlayable, Site
 from simulators.wires import LinkRefused
 
@@ -35,7 +36,7 @@ from simulators.wires import LinkRefused
 def simulate(path: Path, link_dir: Path | None, speed: float, scenario: Path | None, seed: int, anywhere: bool) -> None:
     """模拟配置中的全部电表 / play all meters of a configuration until SIGTERM or Ctrl-C."""
     config = _configuration(path)
-    faults = _faults(scenario, config) if scenario else []
+    faults = _faults(_named(scenario), config) if scenario else []
     site = Site(config, now_ms=_truth_time(speed), seed=seed, faults=faults)
     asyncio.run(_play(site, _places(config, link_dir), anywhere))
 
@@ -55,6 +56,12 @@ def _configuration(path: Path) -> dict[str, Any]:
     return loaded.config
 
 
+def _named(scenario: Path) -> Path:
+    """A file, or one of the exercises that are shipped, by its name alone."""
+    shipped = Path(config_package.__file__).parent / "samples" / "exercises" / f"{scenario}.yaml"
+    return shipped if not scenario.suffix and not scenario.exists() and shipped.exists() else scenario
+
+
 def _faults(path: Path, config: dict[str, Any]) -> list[Fault]:
     findings = Findings(str(path))
     try:
@@ -66,6 +73,9 @@ def _faults(path: Path, config: dict[str, Any]) -> list[Fault]:
     wrong = findings.result(None)
     if wrong.faults:
         raise Failure(wrong.fault_texts(language()), 78)
+    told = read_exercise(text or "").get(language())
+    if told:
+        notice(t(f"练习:{told}", f"exercise: {told}"))
     return faults
 
 
