@@ -20,7 +20,7 @@ from drivers.dlt645.meter import Dlt645Meter
 from drivers.dlt645.plan import REGISTERS
 from drivers.dlt645.requests import Manners, read, read_address
 from drivers.errors import ForbiddenRequest, Garbled, LineError, MeterError, PortGone, Silent
-from drivers.exchange import Exchange, ReplyReader
+from drivers.exchange import Answer, Exchange, ReplyReader
 from drivers.line import Line
 from drivers.modbus.adu import RTU_REPLY_BYTES, encode_rtu, read_request
 from drivers.modbus.model import MeterModel
@@ -69,6 +69,25 @@ class Found:
 
 
 Tell = Callable[[Step | Found], None]
+
+
+class _Counted:
+    """A meter's bus whose exchanges count as questions of the search."""
+
+    def __init__(self, scanner: Scanner, settings: Settings) -> None:
+        self._scanner, self._settings = scanner, settings
+
+    async def exchange(self, exchange: Exchange) -> Answer:
+        scanner, settings = self._scanner, self._settings
+        scanner.questions += 1
+        scanner.minimum_s += settings.seconds(len(exchange.preamble) + len(exchange.request))
+        try:
+            answer = await scanner.line.exchange(exchange, settings)
+        except LineError:
+            scanner.minimum_s += exchange.reply_timeout_s
+            raise
+        scanner.minimum_s += FIRST_BYTE_S + settings.seconds(len(answer.reply))
+        return answer
 
 
 @dataclass(slots=True)
@@ -181,8 +200,7 @@ class Scanner:
         return numbers.pop() if len(numbers) == 1 and all(number.isdigit() for number in numbers) else None
 
     async def _serial(self, edition: str, address: str, settings: Settings) -> str | None:
-        meter = Dlt645Meter(address, address, edition, self.line.at(settings), frozenset({"import"}))
-        self.questions += 1
+        meter = Dlt645Meter(address, address, edition, _Counted(self, settings), frozenset({"import"}))
         try:
             serial = await meter.serial()
         except PortGone:
@@ -289,7 +307,7 @@ class Scanner:
         if count > 1:
             meter.evidence.append(("同一站号有两个以上应答相撞", "two or more answers to one unit collide"))
         else:
-            fitting = await identify(unit, self.line.at(settings), self.models, char_s=settings.seconds(1))
+            fitting = await identify(unit, _Counted(self, settings), self.models, char_s=settings.seconds(1))
             _name_model(meter, fitting)
         how = f"03H/04H {settings.baud} {settings.framing}"
         meter.evidence.insert(0, (f"应答 {how}", f"answered {how}"))

@@ -54,6 +54,7 @@ class NotWritten(Exception):
 
 def append(path: Path, port: str, line_id: str | None, found: list[Found]) -> tuple[int, list[tuple[Found, Words]]]:
     """Appends what is not there yet; (how many, what was left out and why). Raises NotWritten, OSError."""
+    port = _lasting(port)
     if path.suffix.lower() == ".csv":
         return _append_csv(path, port, line_id, found)
     if path.suffix.lower() in (".yaml", ".yml"):
@@ -125,6 +126,11 @@ def _flow(make: Any, values: dict[str, Any]) -> Any:
     entry = make({key: value if isinstance(value, str) else str(value) for key, value in values.items()})
     entry.fa.set_flow_style()
     return entry
+
+
+def _lasting(port: str) -> str:
+    """A path as a configuration takes it: from the root."""
+    return port if "://" in port or os.sep not in port else os.path.abspath(port)
 
 
 def _new_line(port: str, line_id: str | None, found: list[Found], taken: set[str]) -> dict[str, Any]:
