@@ -152,25 +152,27 @@ class Books:
 
     def _step(self, step_s: int, add: Add) -> None:
         end_s = step_s + self.plan.interval_s
-        holdings = self.plan.holdings(step_s)
-        for subject, held in holdings.items():
+        made = set()
+        for subject, held in self.plan.holdings(step_s).items():
             body = interval(self.plan, subject, held, step_s, self._value, self._rollover)
-            if body is not None and self._write(body, ("interval", _whose(subject), step_s, end_s), add):
-                self._revise_spans(step_s)
+            if body is not None:
+                made.add(_whose(subject))
+                if self._write(body, ("interval", _whose(subject), step_s, end_s), add):
+                    self._revise_spans(step_s)
         if step_s in self._replanned:
             self._replanned.discard(step_s)
-            self._retract(step_s, {_whose(subject) for subject in holdings}, add)
+            self._retract(step_s, made, add)
         balance = balance_interval(self.plan, step_s, self._value, self._rollover, self._skew)
         if balance is not None:
             self._write(balance, ("balance", PARK, step_s, end_s), add)
 
-    def _retract(self, step_s: int, holders: set[Whose], add: Add) -> None:
-        """Who held something under the former plan and holds nothing now: an interval of nothing replaces theirs."""
+    def _retract(self, step_s: int, made: set[Whose], add: Add) -> None:
+        """What was written under the former plan and is not so under this one, or not known: an interval of nothing."""
         assert self._former is not None
         for subject in self._former.holdings(step_s):
             key = ("interval", _whose(subject), step_s, step_s + self.plan.interval_s)
             known = self.written.get(key)
-            if key[1] in holders or known is None or not isinstance(known.body, Interval):
+            if key[1] in made or known is None or not isinstance(known.body, Interval):
                 continue
             if self._write(replace(known.body, kwh=Decimal(0), quality="measured", segments=[]), key, add):
                 self._revise_spans(step_s)

@@ -212,6 +212,12 @@ class Fed:
             self.books.replan(self.recorder.former, began_s, now_s)
             self.recorder.outage("config")
 
+    def restart(self, at_ms: int) -> None:
+        """The gateway was without power until an instant, and starts again."""
+        self.clock.to(at_ms)
+        self.clock.boot_id = f"{int(self.clock.boot_id, 16) + 1:032x}"
+        self.recorder.outage("power")
+
     def look(self, meter: str, registers: Mapping[str, Decimal] | None = None, *, attempts: int = 1) -> Observation:
         """What the meter shows now, confirmed by a second look of the same."""
         wall_ms, boot_ms = self.clock.wall_ms(), self.clock.boot_ms()
@@ -230,9 +236,8 @@ class Fed:
     def sweep(self, slot_s: int, *, silent: Collection[str] = (), late_ms: int = 500, each_ms: int = 20) -> None:
         """Every meter of the lines once, the first `late_ms` after the slot; then the books."""
         self.clock.to(slot_s * 1000 + late_ms)
-        now_s = self.clock.wall_ms() // 1000
         for metered in self.recorder.meters.values():
-            if not metered.polled or self.plan.is_retired(metered.id, now_s):
+            if not metered.polled or self.plan.is_retired(metered.id, slot_s - 1):
                 continue
             if metered.id in silent:
                 self.take(Missed(metered.id, self.clock.wall_ms(), "timeout", "no answer"))

@@ -113,12 +113,23 @@ class EnergyRules:
             if step_s < self._course.blind_until_s:
                 continue
             for subject, held in era.plan.holdings(step_s).items():
-                if not held or step_s in self._energies.get((subject.tenant, subject.point), {}):
+                if (
+                    self._superseded(era, subject, step_s)
+                    or not held
+                    or step_s in self._energies.get((subject.tenant, subject.point), {})
+                ):
                     continue
                 if all(self._counts(holding, step_s, step_s + era.interval_s) for holding in held):
                     seq = self._course.seq_at(step_s + (GRACE_SLOTS + 1) * era.interval_s)
                     text = f"{subject.tenant or subject.point} has no interval at {records.slot_instant(step_s)}"
                     self._report("missing_interval", seq, text)
+
+    def _superseded(self, era: Era, subject: Subject, step_s: int) -> bool:
+        """Whether a later configuration, as the log ends, sees the step otherwise: then that one says what is owed."""
+        latest = self._course.eras[-1].plan
+        if latest is None or era.plan is None or latest is era.plan or latest.interval_s != era.interval_s:
+            return False
+        return latest.holdings(step_s).get(subject) != era.plan.holdings(step_s).get(subject)
 
     def stale(self) -> None:
         """Intervals whose readings were revised after them, with time enough to follow, and which were not."""
@@ -221,9 +232,9 @@ class EnergyRules:
             (s["point"], s["meter"], s["register"], decimal_of(s["multiplier"]), decimal_of(s["share"]))
             for s in raw["segments"]
         )
+        if revision_of(raw) and not raw["segments"] and not decimal_of(raw["kwh"]):
+            return  # written under an earlier configuration, withdrawn under this one
         if subject not in expected:
-            if revision_of(raw) and not raw["segments"] and not decimal_of(raw["kwh"]):
-                return  # held something under an earlier configuration, and nothing as it is known now
             self._report("plan", seq, f"interval {seq}: {subject.tenant or subject.point} holds nothing then")
         elif held != expected[subject] or len(held) != len(raw["segments"]):
             self._report("plan", seq, f"interval {seq}: meters, multipliers or shares are not those configured")

@@ -40,13 +40,14 @@ def total(
 ) -> Kind:
     """The subject's energy in `[from_s, to_s)`, revision 0. Raises ValueError unless both are slots.
 
-    `intervals`: start of the step → latest revision; what lies outside the bounds is not added. `periods` and
+    `intervals`: start of the step → latest revision; one without segments was withdrawn, and what lies outside the
+    bounds is not added. `periods` and
     `quality_kwh` name what occurs. `missing` holds the first and last step, by their starts, of each stretch without
     the interval that the plan owes. `value` says how good a slot is where a stretch of estimates meets the bounds or a
     change of meters: without it such energy counts as uncertain.
     """
     owed = set(plan.expected_steps(subject, from_s, to_s))
-    steps = {s: intervals[s] for s in range(from_s, to_s, plan.interval_s) if s in intervals}
+    steps = {s: intervals[s] for s in range(from_s, to_s, plan.interval_s) if s in intervals and intervals[s].segments}
     demand = _max_demand(plan, from_s, to_s, steps)
     with localcontext(EXACT):
         return kind(
