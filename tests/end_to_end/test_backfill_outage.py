@@ -20,6 +20,7 @@ from simulators.dlt645_meter import Dlt645Meter
 from simulators.held import HeldPort
 from simulators.site import Site
 
+pytestmark = pytest.mark.timeout(600)  # 15 s on an idle machine
 OFF_S = 3 * 86400
 NO_PROFILE = "m-104"  # keeps hourly freezes only
 NO_MEMORY = "m-105"  # keeps nothing
