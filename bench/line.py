@@ -11,10 +11,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import resource
+import select
 import sys
 import time
+import tty
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -28,6 +31,7 @@ from bench.parks import park
 from drivers.clock import RealClock
 from drivers.line import Line
 from drivers.loop import precise_loop
+from drivers.modbus.adu import encode_rtu, read_request
 from drivers.ports import Settings
 from drivers.ports.serial import SerialPort
 
@@ -56,6 +60,29 @@ CASES = {
     "modbus-10-dead-first": Case("modbus", 9600, "8N1", 0, 24, dead=3, strict=True),
     "modbus-30-dead": Case("modbus", 9600, "8N1", 6, 10, dead=10, strict=True, revive=True),
 }
+
+
+async def raw(sweeps: int) -> dict[str, Any]:
+    """A master that costs nothing, blocking writes and reads of fixed bytes: what the machine lets through just now."""
+    child = await Paced.start([Wire("modbus", strict=True)])
+    file = os.open(child.ports[0], os.O_RDWR | os.O_NOCTTY)
+    tty.setraw(file)
+    requests = [encode_rtu(unit, read_request(3, 10, 10)) for unit in range(1, 33)]
+    gap_s = Settings.parse(9600, "8N1").seconds(3.5)
+    began = time.monotonic()
+    for _ in range(sweeps):
+        for request in requests:
+            os.write(file, request)
+            missing = 25
+            while missing > 0:
+                assert select.select([file], [], [], 2.0)[0], "no answer"
+                missing -= len(os.read(file, missing))
+            select.select([], [], [], gap_s)
+    took = time.monotonic() - began
+    [account] = await child.report()
+    os.close(file)
+    await child.close()
+    return {"efficiency": round(account["wire_min"] / took, 4), "gap_violations": account["gap_violations"]}
 
 
 class _Bench:
@@ -124,12 +151,12 @@ def _cpu_s() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("cases", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("cases", nargs="*", choices=["raw", *CASES], default=["raw", *CASES])
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     for name in options.cases:
         with asyncio.Runner(loop_factory=precise_loop) as runner:
-            result = runner.run(_Bench(CASES[name], options.seed).run())
+            result = runner.run(raw(4) if name == "raw" else _Bench(CASES[name], options.seed).run())
         sys.stdout.write(json.dumps({"case": name, **result}) + "\n")
         sys.stdout.flush()
 

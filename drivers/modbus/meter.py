@@ -69,6 +69,7 @@ class ModbusMeter:
         self._cuts: set[int] = set()  # addresses that no block may reach across: learnt from refusals
         self._failed: Block | None = None  # asked last and not answered: its answer may still come
         self._asked_sizes: frozenset[int] = frozenset()  # of the last first look
+        self._plans: dict[tuple[tuple[str, ...], bool, frozenset[int]], list[Block]] = {}
 
     async def look(self, *, second: bool = False) -> Look:
         """Reads the settlement registers that were asked for at construction.
@@ -160,7 +161,9 @@ class ModbusMeter:
         return [_value(register, _words(register.block, [answer])) for register in named], answer
 
     async def _read_settlement(self, second: bool) -> tuple[list[Register], list[Answer]]:
-        wanted = [self.model.settlement[name] for name in sorted(self._wanted)]
+        check = self.model.sum_check
+        confirmed = frozenset(check.parts if second and check else ())  # by their sum, with the total that is asked
+        wanted = [self.model.settlement[name] for name in sorted(self._wanted - confirmed)]
         while True:
             registers = [one for one in wanted if not _is_tariff(one.name) or one.block not in self._refused]
             known = len(self._refused)
@@ -183,7 +186,7 @@ class ModbusMeter:
         Raises Refused once a single value is refused, or for another reason than its address or length.
         """
         while True:
-            blocks = self._other_shapes(registers) if second else self._plan(registers)
+            blocks = self._planned(registers, second=second)
             answers: list[Answer] = []
             for block in blocks:
                 try:
@@ -196,6 +199,14 @@ class ModbusMeter:
                 if not second:
                     self._asked_sizes = frozenset(_asked(answer).size for answer in answers)
                 return answers
+
+    def _planned(self, registers: list[Register], *, second: bool) -> list[Block]:
+        """The requests for these registers; worked out once, as long as the meter refuses nothing more."""
+        sizes = self._asked_sizes if second else frozenset[int]()
+        key = (tuple(register.name for register in registers), second, sizes)
+        if key not in self._plans:
+            self._plans[key] = self._other_shapes(registers) if second else self._plan(registers)
+        return self._plans[key]
 
     def _plan(self, registers: list[Register]) -> list[Block]:
         wanted = [register.block for register in registers]
@@ -240,6 +251,7 @@ class ModbusMeter:
 
     def _learn(self, block: Block, registers: list[Register]) -> bool:
         """Remembers that the meter refused a block; False if there is nothing smaller to ask for."""
+        self._plans.clear()
         if any(register.block.holds(block) for register in registers):
             self._refused.add(block)
             return False

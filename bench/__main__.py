@@ -1,0 +1,32 @@
+"""`make bench`: every measurement once, one line each, as docs/performance.md keeps them. About fifteen minutes.
+
+Each part is a program of its own (`python -m bench.line`, `bench.agent`, `bench.drain`, `bench.bytes`, `bench.soak`)
+that prints JSON; this runs them one after the other, so that none disturbs another, and shows what they said.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("bytes on the wire of a confirmed tariff reading", ("bench.bytes",)),
+    ("efficiency of lines, healthy and with dead meters", ("bench.line",)),
+    ("process start to first request, 32 meters", ("bench.agent", "--start-only", "--lines", "1", "--runs", "3")),
+    ("the whole agent, 256 meters on 8 lines", ("bench.agent", "--minutes", "3")),
+    ("drain of a backlog against paho alone", ("bench.drain",)),
+    ("a day with all faults", ("bench.soak", "--days", "1", "--minutes", "3")),
+)
+
+
+def main() -> int:
+    failed = 0
+    for title, (module, *arguments) in PARTS:
+        sys.stdout.write(f"\n# {title}: python -m {module} {' '.join(arguments)}\n")
+        sys.stdout.flush()
+        failed |= subprocess.run([sys.executable, "-m", module, *arguments], stderr=subprocess.DEVNULL).returncode
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
