@@ -185,6 +185,8 @@ class Agent:
         now_s = self.clock.wall_ms() // 1000
         drivers = Drivers(self.config)
         present = [m for m in self.config["meters"] if not self.plan.is_retired(m["id"], now_s)]
+        data = Path(self.config["private"]["data"])
+        stretches = list(open_stretches(data, self.log.epoch, now_s * 1000, self.plan.interval_s))
         for entry in self.config["lines"]:
             meters = [m for m in present if m["line"] == entry["id"] and m["protocol"] in METER_PROTOCOLS]
             if not meters:
@@ -200,17 +202,16 @@ class Agent:
                 latency_s=latency_s(entry["port"]),
             )
             polled = [Polled(drivers.build(m, line), limits[m["id"]]) for m in meters]
-            idle = self._idle(line.id, [one.meter for one in polled])
+            idle = self._idle(line.id, [one.meter for one in polled], stretches)
             yield Poller(line, polled, self.clock, self._slot_after, self.recorder.put, idle)
 
-    def _idle(self, line: str, meters: list[Meter]) -> Idle:
+    def _idle(self, line: str, meters: list[Meter], stretches: list[tuple[str, int, int]]) -> Idle:
         data = Path(self.config["private"]["data"])
         last_ms = {
             metered.id: metered.slots.last.at_ms
             for metered in self.recorder.meters.values()
             if metered.slots.last is not None
         }
-        stretches = open_stretches(data, self.log.epoch, self.clock.wall_ms(), self.plan.interval_s)
         offset_s, put = self.plan.utc_offset_s, self.recorder.put
         backfill = Backfill(
             meters,
