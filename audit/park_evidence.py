@@ -18,10 +18,11 @@ from fractions import Fraction
 from typing import Any
 
 from audit.periods import periods_from_texts
-from audit.store import UNDATED, LogId, Store
-from contract.energy import EXACT, SlotValue
+from audit.store import UNDATED, Log, LogId, Store
+from contract.energy import EXACT, SlotValue, ValueAt
 from contract.plan import Plan, Subject
-from contract.records import Interval, Statement, decode, parse_instant, parse_slot
+from contract.records import Event, Interval, Statement, canonical, decode, parse_instant, parse_slot
+from contract.sheet import Row, Split, break_slot, sheet_at, sheet_between, sheet_edges
 from contract.totals import total
 
 Days = tuple[date, date]
@@ -87,6 +88,7 @@ class ParkEvidence:
     def __init__(self, store: Store, park: str, days: Days | None = None) -> None:
         self.park = park
         self.logs: dict[LogId, int] = {}  # log → records held
+        self._opened: dict[LogId, Log] = {}
         self._gateways: dict[str, _Gateway] = {}
         for which in store.logs(park):
             self._load(store, which, days)
@@ -186,12 +188,31 @@ class ParkEvidence:
             if event["id"] in meters and from_s * 1000 <= parse_instant(event["from"] or event["at"]) < to_s * 1000
         ]
 
-    def accounts(self) -> set[str]:
-        """Grid accounts that points are billed under; "" where the configuration names none."""
-        return {p.get("account") or "" for g in self._gateways.values() for p in g.config["points"]}
+    def sheet(self, from_s: int | None, to_s: int) -> list[Row]:
+        """The meter-reading sheet at an instant, or between two slots. Raises ValueError for bounds off the slots."""
+        rows: list[Row] = []
+        for gateway in self._gateways.values():
+            plan, meters = gateway.plan, gateway.config["meters"]
+            value = _value_of(gateway)
+            if from_s is None:
+                rows += sheet_at(plan, meters, to_s, value)
+                continue
+            split = Split(sheet_edges(plan, from_s, to_s))
+            for steps in gateway.seqs.values():  # the latest revisions alone are left: nothing supersedes them
+                for start_s, (which, seq) in steps.items():
+                    if from_s <= start_s < to_s:
+                        split.add({**json.loads(self._opened[which].record(seq) or b""), "revision": 0})
+            breaks: dict[str, dict[int, str]] = {}
+            for raw in gateway.events:
+                _, event = decode(canonical(raw))
+                slot = break_slot(plan, event) if isinstance(event, Event) else None
+                if slot is not None:
+                    breaks.setdefault(raw["id"], {})[slot] = raw["code"]
+            rows += sheet_between(plan, meters, from_s, to_s, value, split, breaks)
+        return rows
 
     def _load(self, store: Store, which: LogId, days: Days | None) -> None:
-        log = store.log(which)
+        log = self._opened[which] = store.log(which)
         self.logs[which] = len(log.places)
         config = None
         for _, record in log.records(("config",)):
@@ -273,3 +294,7 @@ class ParkEvidence:
 
     def _day(self, at_s: int) -> date:
         return (datetime.fromtimestamp(at_s, UTC) + timedelta(seconds=self.offset_s)).date()
+
+
+def _value_of(gateway: _Gateway) -> ValueAt:
+    return lambda meter, slot_s: gateway.readings.get((meter, slot_s))

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from agent.cli import Failure, audit_report, audit_store
+from agent.cli import Failure, audit_report, audit_sheet, audit_store
 from agent.cli.output import document, notice, styled, table
 from agent.cli.words import t
 from audit.bill_check import FINDINGS, BillCheck, check_bill
@@ -36,7 +36,14 @@ def audit() -> None:
     """上游审核：结算、加价核查 / upstream: settlement and markup checks."""
 
 
-for _command in (audit_store.import_, audit_store.listen, audit_store.verify, audit_store.key, audit_report.report):
+for _command in (
+    audit_store.import_,
+    audit_store.listen,
+    audit_store.verify,
+    audit_store.key,
+    audit_report.report,
+    audit_sheet.sheet,
+):
     audit.add_command(_command)
 
 
