@@ -1,14 +1,20 @@
 #!/bin/sh
-# What the tests use beside Python: mosquitto (the reference broker). Installed when that is possible, said when not.
+# What the tests use beside Python: mosquitto (the reference broker), mbpoll, and a browser for the status page: Chromium
+# with node, and playwright-core in a cache outside this directory. Installed when that is possible, said when not.
+there() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 missing=""
-for tool in mosquitto mbpoll; do
-    command -v "$tool" >/dev/null 2>&1 || [ -x "/usr/sbin/$tool" ] || missing="$missing $tool"
+for tool in mosquitto mbpoll chromium npm; do
+    there "$tool" || missing="$missing $tool"
 done
-[ -z "$missing" ] && exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing; } >/dev/null 2>&1
 fi
 for tool in $missing; do
-    command -v "$tool" >/dev/null 2>&1 || [ -x "/usr/sbin/$tool" ] || echo "not installed: $tool; tests that need it are skipped"
+    there "$tool" || echo "not installed: $tool; tests that need it are skipped"
 done
+cache="${HUBIAO_TEST_TOOLS:-$HOME/.cache/hubiao-tests}"
+if there npm && [ ! -d "$cache/node_modules/playwright-core" ]; then
+    mkdir -p "$cache" && npm install --prefix "$cache" --no-save --no-audit --no-fund playwright-core@1 >/dev/null 2>&1 ||
+        echo "not installed: playwright-core; tests in a browser are skipped"
+fi
 exit 0

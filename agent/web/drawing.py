@@ -26,8 +26,16 @@ def spark_path(meter: MeterNow, now_slot_s: int, interval_s: int) -> str:
     steps = max(1, 86_400 // interval_s)
     every = max(1, steps // SPARK_STEPS)
     slots = range(now_slot_s - 86_400 + every * interval_s, now_slot_s + 1, every * interval_s)
-    powers = [meter.kw_at(slot_s, interval_s) for slot_s in slots]
-    return path([None if kw is None else float(kw) for kw in powers], SPARK_WIDTH, SPARK_HEIGHT)
+    return path([_drawn(meter, slot_s, interval_s) for slot_s in slots], SPARK_WIDTH, SPARK_HEIGHT)
+
+
+def _drawn(meter: MeterNow, slot_s: int, interval_s: int) -> float | None:
+    """What the step's power is in proportion to: a thousand are drawn at once, and only shapes show."""
+    before, after = meter.values.get(slot_s - interval_s), meter.values.get(slot_s)
+    if before is None or after is None:
+        return None
+    first, last = before.registers.get(meter.register), after.registers.get(meter.register)
+    return None if first is None or last is None or last < first else float(last - first)
 
 
 def spark(d: str) -> Html:

@@ -16,7 +16,7 @@ from agent.web.html import Child, Html, Say, el
 from agent.web.reads import Totals
 from agent.web.snapshot import Snapshot
 from contract.grid import DAY_S
-from contract.records import Balance, Flow, Interval
+from contract.records import Balance, Flow, Interval, parse_slot
 from contract.sheet import Row
 
 Whose = tuple[str | None, str | None]  # tenant, point
@@ -52,6 +52,28 @@ def intervals_in(snapshot: Snapshot, span: Span) -> dict[Whose, Energies]:
     return found
 
 
+def missing_in(snapshot: Snapshot, span: Span) -> dict[Whose, int]:
+    """How many steps each holder lacks, up to the newest step that anybody has."""
+    steps: dict[Whose, int] = {}
+    newest_s = span.from_s
+    for (kind, whose, from_s, to_s), written in snapshot.written.items():
+        if kind == "interval" and span.from_s <= from_s < span.to_s and isinstance(written.body, Interval):
+            steps[whose] = steps.get(whose, 0) + 1
+            newest_s = max(newest_s, to_s)
+    expected = (newest_s - span.from_s) // snapshot.interval_s
+    return {whose: expected - count for whose, count in steps.items()}
+
+
+def missing_with(today: Mapping[Whose, int], totals: Totals, interval_s: int) -> dict[Whose, int]:
+    """The same with the days before, whose records name what they lack."""
+    found = dict(today)
+    for whose, days in totals.days.items():
+        for day in days:
+            steps = sum((parse_slot(last) - parse_slot(first)) // interval_s + 1 for first, last in day.missing)
+            found[whose] = found.get(whose, 0) + steps
+    return found
+
+
 def balances_in(snapshot: Snapshot, span: Span) -> list[Balance]:
     """Steps in memory, oldest first."""
     steps = [
@@ -73,22 +95,22 @@ def with_days(today: Mapping[Whose, Energies], totals: Totals) -> dict[Whose, En
     return found
 
 
-def tenants_page(snapshot: Snapshot, asked: Asked, span: Span, energies: Mapping[Whose, Energies]) -> Html:
+def tenants_page(
+    snapshot: Snapshot, asked: Asked, span: Span, energies: Mapping[Whose, Energies], missing: Mapping[Whose, int]
+) -> Html:
+    """`missing`: steps that the sums lack."""
     say = asked.say
     periods = [name for name in PERIODS if any(name in sums for sums in energies.values())]
-    head = [
-        ("", say("租户", "tenant")),
-        *(("num", say(*PERIODS[name])) for name in periods),
-        ("num", say("合计", "total")),
-    ]
+    head = [("", say("租户", "tenant")), *(("num", say(*PERIODS[name])) for name in periods)]
+    head += [("num", say("合计", "total")), ("num", say("缺时段", "steps missing"))]
     tenants = {whose: sums for whose, sums in energies.items() if whose[0] is not None}
     points = {whose: sums for whose, sums in energies.items() if whose[0] is None}
     rows = [
-        [_holder(whose, snapshot, say), *_figures(sums, periods)]
+        [_holder(whose, snapshot, say), *_figures(sums, periods), str(missing.get(whose) or "–")]
         for group in (tenants, points)
         for whose, sums in sorted(group.items(), key=lambda item: str(item[0]))
     ]
-    foot = [say("租户合计", "all tenants"), *_figures(_added(tenants.values()), periods)]
+    foot = [say("租户合计", "all tenants"), *_figures(_added(tenants.values()), periods), None]
     return page(
         snapshot,
         asked,
@@ -101,6 +123,9 @@ def tenants_page(snapshot: Snapshot, asked: Asked, span: Span, energies: Mapping
 
 def balance_page(snapshot: Snapshot, asked: Asked, span: Span, balances: Iterable[Balance]) -> Html:
     say = asked.say
+    balances = list(balances)
+    covered_s = sum(parse_slot(balance.to) - parse_slot(balance.from_) for balance in balances)
+    hours, whole_h = covered_s / 3600, (min(span.to_s, snapshot.now_s) - span.from_s) / 3600
     flows: dict[str, dict[str, Decimal]] = {}
     names = [field.name for field in fields(Flow)]
     for balance in balances:
@@ -134,6 +159,11 @@ def balance_page(snapshot: Snapshot, asked: Asked, span: Span, balances: Iterabl
         _spans(snapshot, asked, span),
         grid(head, rows, id_="balance", foot=foot) if rows else _nothing(say),
         rate,
+        el(
+            "p",
+            say(f"已平衡 {hours:g} 小时,共 {whole_h:.1f} 小时", f"{hours:g} of {whole_h:.1f} hours are balanced"),
+            id="covered",
+        ),
         el(
             "p",
             say("购入 + 光伏 + 储能 − 上网 − 各点 = 损耗", "import + PV + storage − export − points = loss"),

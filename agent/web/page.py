@@ -158,13 +158,15 @@ class Pages:
     async def _tenants(self, request: Request) -> Answer:
         snapshot, asked = self.looker.take(with_books=True), _asked(request)
         span = energy.span_of(snapshot, asked.get("span"))
+        missing = energy.missing_in(snapshot, span)
         if span.name == "period":
             today = energy.span_of(snapshot, "today")
             totals = await self._totals(snapshot, span.from_s)
             energies = energy.with_days(energy.intervals_in(snapshot, today), totals)
+            missing = energy.missing_with(energy.missing_in(snapshot, today), totals, snapshot.interval_s)
         else:
             energies = energy.intervals_in(snapshot, span)
-        return self._html(request, lambda _, asked: energy.tenants_page(snapshot, asked, span, energies))
+        return self._html(request, lambda _, asked: energy.tenants_page(snapshot, asked, span, energies, missing))
 
     async def _balance(self, request: Request) -> Answer:
         snapshot, asked = self.looker.take(with_books=True), _asked(request)

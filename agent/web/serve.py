@@ -98,6 +98,9 @@ class PageServer:
         LATE.set(late)
         try:
             await pages.app.handle_request(reader, cast(StreamWriter, _Writer(writer)))
+        except asyncio.CancelledError:
+            if self._end is None or not self._end.is_set():
+                raise  # at the end nobody waits for this answer, and asyncio's streams would log it as an error
         finally:
             late.cancel()
             self._open.discard(writer)

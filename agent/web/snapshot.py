@@ -24,7 +24,7 @@ from contract.plan import Plan, Point
 
 State = Literal["ok", "waiting", "silent", "gone", "refused", "port", "manual"]
 BAD: tuple[State, ...] = ("gone", "port", "refused", "silent")  # worst first
-RECENT_S = 86_400
+STALE_STEPS = 2  # a power that ended longer ago is not what flows now
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class MeterNow:
     """A meter: what it is, how it answers, its register (as the meter shows it) and what flows through its point.
 
     seen_s: UTC of the last accepted look; since_s: first missed sweep of a meter that is gone. kw: mean of the last
-    step, with the multiplier. why: reason of the last failure, or of a refusal.
+    step, with the multiplier, None if that is long over. why: reason of the last failure, or of a refusal.
     """
 
     id: str
@@ -241,7 +241,8 @@ class Looker:
         )
         if newest_s is None:
             return now
-        kw = now.kw_at(newest_s, agent.plan.interval_s)
+        fresh = newest_s >= slot_s - STALE_STEPS * agent.plan.interval_s
+        kw = now.kw_at(newest_s, agent.plan.interval_s) if fresh else None
         value = now.value if now.value is not None else values[newest_s].registers.get(register)
         return replace(now, kw=kw, value=value)
 

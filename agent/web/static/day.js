@@ -18,7 +18,7 @@ addEventListener("DOMContentLoaded", async () => {
     tzDate: (at) => uPlot.tzDate(new Date((at + day.offset_s) * 1e3), "Etc/UTC"),
     scales: { x: { range: [day.at[0], day.at[0] + 86400] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
     axes: [{ ...axis, values: (_, at) => at.map((s) => new Date((s + day.offset_s) * 1e3).toISOString().slice(11, 16)),
-      splits: () => Array.from({ length: 9 }, (_, n) => day.at[0] + n * 10800) }, { ...axis, size: 56 }],
+      splits: () => figure.clientWidth < 560 ? [0, 6, 12, 18, 24].map((h) => day.at[0] + h * 3600) : Array.from({ length: 9 }, (_, n) => day.at[0] + n * 10800) }, { ...axis, size: 56 }],
     series: [
       { label: zh ? "时刻" : "time", value: (_, at) => at == null ? "–" : new Date((at + day.offset_s) * 1e3).toISOString().slice(11, 16) },
       { label: zh ? "本表 kW" : "this meter kW", stroke: colour("--own"), width: 1.8, paths: steps, value: rounded, points: { show: false } },

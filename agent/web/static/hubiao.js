@@ -52,7 +52,7 @@
     for (const [id, [state, text, value, kw, quality, seen, path]] of Object.entries(told.meters || {})) {
       const row = byId(`m-${id}`);
       if (!row) continue;
-      row.dataset.state = state;
+      if (row.dataset.state !== state) row.dataset.state = state;
       const cell = (name) => row.querySelector(`td.${name}`);
       set(cell("state"), text); set(cell("quality"), quality);
       if ([set(cell("value"), value), set(cell("kw"), kw)].some(Boolean)) {
@@ -62,7 +62,8 @@
         if (!cell("age").dataset.seen) ages.push(cell("age"));
         cell("age").dataset.seen = seen;
       }
-      row.querySelector("path").setAttribute("d", path);
+      const line = row.querySelector("path");
+      if (line.getAttribute("d") !== path) line.setAttribute("d", path);
     }
     for (const [id, [bad, state, answering, sweep, airtime]] of Object.entries(told.lines || {})) {
       const line = byId(`line-${id}`);
