@@ -349,7 +349,7 @@ def _sometimes(meter: MeterEvidence, line: LineEvidence) -> Iterable[Cause]:
         return  # the line's trouble is enough to explain what this meter suffers
     if silent >= max(1.0, SOME * meter.asked) and not meter.late and not _is_outage(line.meters):
         zh, en = f"{meter.asked} 问中 {silent} 次无应答", f"silent to {silent} of {meter.asked} questions"
-        yield _cause("loose_contact", LIKELY, zh, en)
+        yield _cause("loose_contact", LIKELY if silent > 1 else POSSIBLE, zh, en)
     if garbled >= max(1.0, SOME * meter.asked) and not any(other.count("g") for other in others):
         zh, en = (
             f"{meter.asked} 问中 {garbled} 次应答损坏,同线其他表没有",

@@ -33,6 +33,7 @@ from drivers.ports import Port, Settings
 from drivers.quantities import RegisterValue
 
 ROUNDS = 5
+PREAMBLE = b"\xfe" * 4
 LISTEN_S = 3.0
 QUIET_S = 3.0  # after this a late answer to an earlier question has come
 TRIAL_WAIT_S = 0.5
@@ -49,12 +50,18 @@ Tell = Callable[[str, str], None]  # what is being done (a word), for which mete
 
 
 class ExaminedLine(Line):
-    """A line that writes down what became of each exchange of its `patient`."""
+    """A line that writes down what became of each exchange of its `patient`, and asks it as if new to it:
+    whole wait, whole preamble, or what the agent learnt to shorten would be taken for a fault."""
 
     patient: MeterEvidence | None = None
+    timeout_s: float = 0.0
 
     async def exchange(self, exchange: Exchange, settings: Settings | None = None) -> Answer:
         before = replace(self.statistics.noticed)
+        if self.patient is not None:
+            exchange = replace(exchange, reply_timeout_s=max(exchange.reply_timeout_s, self.timeout_s))
+            if exchange.protocol.startswith("dlt645"):
+                exchange = replace(exchange, preamble=PREAMBLE)
         try:
             answer = await super().exchange(exchange, settings)
         finally:
@@ -160,6 +167,7 @@ class Examination:
     async def _ask(self, found: MeterEvidence) -> None:
         """One settlement read with its confirmation; a letter of history each round."""
         meter, self._line.patient = self._meters[found.id], found
+        self._line.timeout_s = self._timeout_s(next(one for one in self._configured if one["id"] == found.id))
         busy_s = self._line.statistics.busy_s
         first: Look | None = None
         try:
