@@ -234,6 +234,7 @@ def _json(path: pathlib.Path, key: str) -> Paper:
                 cells |= {f"{FEE}{n}": json.dumps(fee, ensure_ascii=False) for n, fee in enumerate(value)}
             elif value is not None:
                 cells[_JSON_KEYS.get(name, name)] = str(value)
+        cells.setdefault("tax", "incl")  # the method's own inputs are
         if "qty_kwh" in item:
             cells.setdefault("unit", "kWh")
         rows.append(Row(number, cells, total_kind([cells.get("name", ""), cells.get("tenant", "")])))

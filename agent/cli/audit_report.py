@@ -151,9 +151,9 @@ def _papers(
     findings: list[Any] = []
     rows = Charges()
     charge_tax = notes.tax.get("charges") if tax is None else tax == "incl"
-    for path in (*bills, *charges):
+    for path, is_bill in (*((path, True) for path in bills), *((path, False) for path in charges)):
         try:
-            if path in bills:
+            if is_bill:
                 paper = read_bill(path, notes.columns)
                 findings += check_bill(paper.rows).findings
                 read.append(read_lines(paper, tax=notes.tax.get("bill")))

@@ -159,3 +159,24 @@ def test_reasons_of_a_park_around_the_method() -> None:
     assert park(exchanged) == ("yellow", ("TENANT_GREY",))
     assert park(tenant(hints=("KWH_MISMATCH",))) == ("yellow", ("KWH_MISMATCH",))
     assert all(zh and en for zh, en in REASONS.values())
+
+
+def test_a_settlement_case_is_a_bill_and_charges_too(tmp_path: Path) -> None:
+    inputs = {
+        "bill_items": [{"code": "energy_flat", "period": "flat", "qty_kwh": "10", "rate": "0.70", "yuan": "7.00"}],
+        "charges": [
+            {
+                "tenant": "T1",
+                "electricity_yuan": "7.50",
+                "extra_fees": [{"label": "服务费", "yuan": "1.00", "in_electricity_bill": True}],
+            }
+        ],
+    }
+    path = tmp_path / "case.json"
+    path.write_text(json.dumps({"inputs": inputs}), encoding="utf-8")
+    words = ["--park", "p-1", "--bill", str(path), "--charges", str(path), "--json"]
+    result = CliRunner().invoke(cli, ["audit", "report", *words])
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.stdout)
+    assert (made["verdict"]["colour"], made["verdict"]["reasons"]) == ("red", ["EXTRA_FEE", "CAP_EXCEEDED_LITERAL"])
+    assert (made["figures"]["charged_yuan"], made["figures"]["over_bill_yuan"]) == ("8.50", "1.50")
