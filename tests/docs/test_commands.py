@@ -22,7 +22,7 @@ from agent.cli import cli
 ROOT = Path(__file__).parents[2]
 WRITTEN = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 PAGES = [page for page in WRITTEN if "```console" in page.read_text(encoding="utf-8")]
-LIMIT_S = 90
+LIMIT_S = 180  # for one command, on a machine that is busy with the other tests
 PAIRS = (("README.md", "README.zh-CN.md"), ("docs/field-guide.md", "docs/field-guide.zh.md"))
 
 
@@ -68,6 +68,7 @@ def running(command: Command, where: Path, env: dict[str, str]) -> Iterator[None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_of_a_page_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
     (tmp_path / "config").symlink_to(ROOT / "config")
