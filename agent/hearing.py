@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from drivers.dlt645.frame import Frame, Parser
 from drivers.exchange import Noticed
-from drivers.modbus.adu import RTU_REPLY_BYTES, crc_is_right
+from drivers.modbus.crc import RTU_REPLY_BYTES, crc_is_right
 
 STRAY = 3  # bytes 00 or FF around a good frame: a switching transmitter, not a second meter
 EXCEPTION_BYTES = 5

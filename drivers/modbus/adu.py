@@ -29,11 +29,13 @@ from pymodbus.pdu.register_message import (
 )
 
 from drivers.errors import Garbled, Refused, Unexpected
+from drivers.modbus.crc import RTU_REPLY_BYTES as RTU_REPLY_BYTES
+from drivers.modbus.crc import crc16 as crc16
+from drivers.modbus.crc import crc_is_right as crc_is_right
 
 READ_FUNCTIONS = (3, 4)
 MAX_COUNT = 125  # registers a request: the reply's byte count is one byte, and an ADU ends at 256
 RTU_REQUEST_BYTES = 8
-RTU_REPLY_BYTES = 5  # besides the registers: unit, function, byte count, CRC
 EXCEPTION = 0x80
 EXCEPTION_NAMES = {
     1: "illegal function",
@@ -48,33 +50,6 @@ EXCEPTION_NAMES = {
 }
 _REQUESTS = {3: ReadHoldingRegistersRequest, 4: ReadInputRegistersRequest}
 _REPLIES = {3: ReadHoldingRegistersResponse, 4: ReadInputRegistersResponse}
-_POLYNOMIAL = 0xA001
-
-
-def _crc_table() -> tuple[int, ...]:
-    table = []
-    for byte in range(256):
-        crc = byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ _POLYNOMIAL if crc & 1 else crc >> 1
-        table.append(crc)
-    return tuple(table)
-
-
-_CRC_TABLE = _crc_table()
-
-
-def crc16(data: bytes) -> int:
-    """CRC-16 of an RTU frame's bytes; sent low byte first. Source: MODBUS over Serial Line V1.02, 6.2.2."""
-    crc = 0xFFFF
-    for byte in data:
-        crc = (crc >> 8) ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
-    return crc
-
-
-def crc_is_right(frame: bytes) -> bool:
-    """Whether the last two bytes are the CRC of those before."""
-    return len(frame) >= 4 and crc16(frame[:-2]) == frame[-2] | frame[-1] << 8
 
 
 def encode_rtu(unit: int, pdu: bytes) -> bytes:
