@@ -34,6 +34,7 @@ if not (CACHE / "node_modules" / "playwright-core").is_dir():
     missing.append(f"playwright-core in {CACHE}")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(300),  # a machine with other work; alone it takes a tenth of that
     pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)} (sh tests/setup-tools.sh)"),
 ]
 
@@ -59,7 +60,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             [str(NODE), str(SCRIPT), json.dumps(given)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None
-            too_late = threading.Timer(90, process.kill)
+            too_late = threading.Timer(200, process.kill)
             too_late.start()
             assert process.stdout.readline() == "looking\n", process.communicate()
             park.go.set()
