@@ -129,7 +129,6 @@ def test_the_readme_calls_nothing_missing_that_is_there(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     section = next(part for part in text.split("\n## ") if part.split("\n")[0].endswith(("not yet", "还没有")))
     missing = re.findall(r"`([a-z -]+)`", section.rsplit("\n- ", 1)[1])
-    assert missing
     assert not [words for words in missing if _there(words.split())]
 
 
