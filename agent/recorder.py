@@ -18,6 +18,7 @@ from agent.inbox import Inbox
 from agent.log import Log
 from agent.metered import Metered, point_at, states_another
 from agent.reading import Backfilled, Finding, Happened, LineState, Missed, Observation, Stated, SweepDone
+from agent.ring import ranges
 from agent.slots import Known, SlotReading
 from agent.store import Receipt
 from agent.timekeeping import Timekeeper, Undated
@@ -126,11 +127,7 @@ class Recorder:
 
     async def settle(self) -> None:
         """Gaps for what is overdue, then everything that follows from the new readings, then the commit."""
-        refusals, self._refusals = self._refusals, []
-        for seq, kind, reason in refusals:
-            self._event(
-                "gateway", self._log.identity.gateway, "undeliverable", {"seq": seq, "kind": kind, "reason": reason}
-            )
+        self._name_refusals()
         self._watch_clock()
         state, _ = self._clock.sync()
         if state != "none":
@@ -141,6 +138,16 @@ class Recorder:
             self._books.derive(now_ms // 1000, self._log.add)
         await self._log.commit()
         self.corrections.committed()
+
+    def _name_refusals(self) -> None:
+        """One event for all records of a kind that the broker refused for one reason."""
+        refusals, self._refusals = self._refusals, []
+        alike: dict[tuple[str, str], list[int]] = {}
+        for seq, kind, reason in refusals:
+            alike.setdefault((kind, reason), []).append(seq)
+        for (kind, reason), seqs in alike.items():
+            details = {"kind": kind, "reason": reason, "seq": min(seqs), "ranges": ranges(sorted(seqs))}
+            self._event("gateway", self._log.identity.gateway, "undeliverable", details)
 
     def outage(self, why: Why) -> None:
         """At the start: slots that went by while nobody was here."""

@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from agent.outbox import Outbox
 from agent.sending import NEWEST, stretches
 from agent.store import Receipt
 from bench.evidence_auditor import Auditor, free_port, make_log, mosquitto, reading
+from bench.evidence_clock import CONFIG
 from bench.evidence_proxy import Proxy
-from contract.records import parse_instant
+from bench.fed import Fed, configuration
+from contract.records import Event, parse_instant
 from drivers.clock import RealClock, VirtualClock
 from simulators.broker import embedded_broker
 
@@ -258,3 +261,14 @@ def test_an_idle_gateway_with_an_auditor_stays_quiet(tmp_path: Path) -> None:
     assert auditor.messages["witness"] == 1
     assert auditor.messages["hashes"] <= 2
     assert 10 <= auditor.messages["checkpoint"] <= 14 * 4 + 3
+
+
+def test_refused_records_of_a_kind_are_named_in_one_event() -> None:
+    fed = Fed(configuration(CONFIG), lambda _meter, _ms: {"import": Decimal(1)}, "2026-07-10T00:00:10.000Z")
+    for seq in (7, 8, 9, 12):
+        fed.recorder.undeliverable(seq, "reading", "Not authorized")
+    fed.recorder.undeliverable(13, "event", "Not authorized")  # no events about events
+    fed.settle()
+    (event,) = [event for event in fed.bodies(Event) if event.code == "undeliverable"]
+    assert event.details["ranges"] == [[7, 9], [12, 12]]
+    assert (event.details["kind"], event.details["reason"]) == ("reading", "Not authorized")
