@@ -82,7 +82,9 @@ class Agent:
         limits = self._limits()
         first_slot_s = self._slot_after(self.clock.wall_ms() // 1000)
         metered = [metered_of(meter, limits[meter["id"]], self.plan, first_slot_s) for meter in self.config["meters"]]
-        self.books = books = Books(self.plan, lambda from_s, to_s, kinds: recent(data, self.log.epoch, from_s, to_s, kinds))
+        self.books = books = Books(
+            self.plan, lambda from_s, to_s, kinds: recent(data, self.log.epoch, from_s, to_s, kinds)
+        )
         self.recorder = Recorder(
             self.plan,
             metered,

@@ -1,4 +1,4 @@
-"""Time that cannot be trusted: boots in 1970, steps of the clock; no slot twice, none lost, nothing measured by luck."""
+"""Time that cannot be trusted: boots in 1970, steps of the clock; no slot twice, none lost, none measured by luck."""
 
 from __future__ import annotations
 
