@@ -36,7 +36,10 @@ REASONS: dict[str, tuple[str, str]] = {
     "KWH_MISMATCH": ("计费电量与电表不符", "the energy charged is not that of the meter"),
     "PV_UNRESOLVED": ("结论取决于光伏电价如何认定", "the answer depends on what may be asked for solar power"),
     "READINGS_MISSING": ("读数缺失过多", "too many readings are missing"),
-    "METER_EXCHANGED": ("电表被更换而没有工单", "a meter was exchanged without a work order"),
+    "METER_EXCHANGED": (
+        "电表被更换或示数突变而没有工单",
+        "a meter was exchanged, or its register leapt, without a work order",
+    ),
     "EVIDENCE_BAD": ("证据核验发现问题", "verification of the evidence found something"),
 }
 

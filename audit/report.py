@@ -37,6 +37,7 @@ from audit.report_parts import bill_part, conversion_part, loss_part, paper_part
 from audit.settle import METHOD
 
 ZERO = Fraction()
+_SWAPS = ("serial_changed", "register_fell", "register_jumped")
 _END_USE = ("tenant", "operator", "public")
 
 
@@ -197,7 +198,7 @@ def _doubts(case: Case, payer: Payer) -> tuple[str, ...]:
         meters = {meter["meter"] for meter in case.evidence.meters(payer.name, case.days)}
         events = case.evidence.events(meters, payer.days or case.days)
         replaced = {event["id"] for event in events if event["code"] == "meter_replaced"}
-        if any(event["code"] == "serial_changed" and event["id"] not in replaced for event in events):
+        if any(event["code"] in _SWAPS and event["id"] not in replaced for event in events):
             doubts.append("METER_EXCHANGED")
         if use.missing and Fraction(use.missing, use.owed) > case.limits.estimate_max_ratio:
             doubts.append("READINGS_MISSING")

@@ -27,15 +27,12 @@ from audit.settle import settle
 from audit.store import StoreFault, Writer
 from contract.note import parse_checkpoint, parse_note, parse_verifier_key
 from contract.records import parse_instant
-from simulators.faults import Fault
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 FIRST = date(2026, 7, 14)
 START = "2026-07-13T15:59:30Z"  # half a minute before that day in the park
-SWAP = "2026-07-14T20:00:00Z"  # in the second day; the agent asks for serials at local midnight
 PRICES = {"sharp": "1.23155", "peak": "1.12655", "flat": "0.68030", "valley": "0.36530"}
-SWAPPED = "m-204"
 STEP_MS = 900_000
 
 
@@ -83,8 +80,7 @@ def _texts(kwh: dict[str, Fraction]) -> dict[str, str]:
 def park(tmp_path_factory: pytest.TempPathFactory) -> Park:
     config = demo_config(tmp_path_factory.mktemp("data"))
     config["settings"] |= {"interval": "1h", "interval_s": 3600}  # a quarter of the sweeps, the same energies
-    faults = [Fault("other_serial", SWAPPED, parse_instant(SWAP))]
-    played = play(config, hours=72.6, broker="iotcore", start=START, faults=faults)
+    played = play(config, hours=72.6, broker="iotcore", start=START)
     directory = tmp_path_factory.mktemp("audit") / "store"
     collect(played.messages, directory)
     begin_ms = parse_instant(START) + 30_000
@@ -284,16 +280,6 @@ def test_ten_tenants_left_out_of_the_charges_are_named(park: Park, tmp_path: Pat
     assert len(missing) == 10
 
 
-def test_a_meter_swapped_without_a_work_order_makes_its_tenant_grey(park: Park, tmp_path: Path) -> None:
-    made = Papers(park, 2, 3).report(tmp_path)
-    rows = tenants(made)
-    assert rows["t-inlet"]["colour"] == "grey"
-    assert "METER_EXCHANGED" in rows["t-inlet"]["reasons"]
-    assert {row["colour"] for name, row in rows.items() if name != "t-inlet"} == {"green"}
-    assert made["verdict"]["colour"] != "green"
-    assert "TENANT_GREY" in made["verdict"]["reasons"]
-
-
 def test_a_fair_park_that_reads_its_tenants_on_other_days_is_not_red(park: Park, tmp_path: Path) -> None:
     """Bill of the first day, registers of the second and third: recomputed for the charge's own days."""
     papers = Papers(park, 0, 1)
@@ -310,7 +296,7 @@ def test_a_fair_park_that_reads_its_tenants_on_other_days_is_not_red(park: Park,
     made = papers.report(tmp_path)
     assert (made["verdict"]["colour"], made["verdict"]["reasons"]) == ("grey", ["PERIOD_MISMATCH"])
     rows = tenants(made)
-    assert {row["colour"] for name, row in rows.items() if name != "t-inlet"} == {"green"}
+    assert {row["colour"] for row in rows.values()} == {"green"}
     assert rows["t-anvil"]["from"] == "2026-07-15"
     papers.yuan["t-birch"] = rounded(papers.yuan["t-birch"] * Fraction(12, 10))
     row = tenants(papers.report(tmp_path))["t-birch"]
