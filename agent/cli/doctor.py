@@ -79,9 +79,8 @@ def doctor(
 async def _examine_all(
     config: dict[str, Any], entries: list[dict[str, Any]], rounds: int, seconds: float, trace: list[str]
 ) -> list[LineEvidence]:
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_examine(config, entry, rounds, seconds, trace)) for entry in entries]
-    return [task.result() for task in tasks]
+    # gather, not a group: the first failure is to be told as it is
+    return await asyncio.gather(*(_examine(config, entry, rounds, seconds, trace) for entry in entries))
 
 
 async def _examine(

@@ -65,9 +65,8 @@ async def _watch_all(
     rounds: int | None,
 ) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
-            for entry in entries:
-                group.create_task(_one_line(config, entry, seen, screen, rounds))
+        async with asyncio.timeout(seconds):  # gather, not a group: the first failure is to be told as it is
+            await asyncio.gather(*(_one_line(config, entry, seen, screen, rounds) for entry in entries))
 
 
 async def _one_line(
