@@ -20,7 +20,7 @@ from contract.energy import SlotValue
 from contract.grid import DAY_S
 
 NEIGHBOURS = 40  # shown; the shape is of all
-DRAWN = (96, 20)
+DRAWN = (96, 40)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 
 from agent.web.html import Html, Say, el
 from agent.web.snapshot import MeterNow
 
-SPARK_WIDTH, SPARK_HEIGHT = 96, 20
-SPARK_STEPS = 96  # a day of quarter hours; of finer grids every few are one point
+SPARK_WIDTH, SPARK_HEIGHT = 96, 40
+SPARK_POINTS = 48  # a day of half hours: two pixels each
 CHART_WIDTH, CHART_HEIGHT = 720, 220
 LEFT, BOTTOM = 52, 22  # room for the axes' numbers
 
@@ -23,19 +24,17 @@ Curve = Sequence[float | None]  # None: unknown, the line is broken there
 
 def spark_path(meter: MeterNow, now_slot_s: int, interval_s: int) -> str:
     """The power of the last day as the `d` of a path; "" where nothing is known."""
-    steps = max(1, 86_400 // interval_s)
-    every = max(1, steps // SPARK_STEPS)
-    slots = range(now_slot_s - 86_400 + every * interval_s, now_slot_s + 1, every * interval_s)
-    return path([_drawn(meter, slot_s, interval_s) for slot_s in slots], SPARK_WIDTH, SPARK_HEIGHT)
-
-
-def _drawn(meter: MeterNow, slot_s: int, interval_s: int) -> float | None:
-    """What the step's power is in proportion to: a thousand are drawn at once, and only shapes show."""
-    before, after = meter.values.get(slot_s - interval_s), meter.values.get(slot_s)
-    if before is None or after is None:
-        return None
-    first, last = before.registers.get(meter.register), after.registers.get(meter.register)
-    return None if first is None or last is None or last < first else float(last - first)
+    step_s = max(interval_s, 86_400 // SPARK_POINTS // interval_s * interval_s)
+    last_s = now_slot_s - (now_slot_s % step_s)
+    get, name = meter.values.get, meter.register
+    shown: list[Decimal | None] = []
+    for slot_s in range(last_s - 86_400, last_s + 1, step_s):
+        value = get(slot_s)
+        shown.append(None if value is None else value.registers.get(name))
+    # what the power is in proportion to: a thousand are drawn at once, and only shapes show
+    steps = pairwise(shown)
+    grown = [None if first is None or last is None or last < first else float(last - first) for first, last in steps]
+    return path(grown, SPARK_WIDTH, SPARK_HEIGHT)
 
 
 def spark(d: str) -> Html:
@@ -57,8 +56,8 @@ def path(curve: Curve, width: int, height: int, top: float | None = None) -> str
         if value is None:
             pen = "M"
             continue
-        y = height - 1 if highest <= 0 else round(1 + (height - 2) * (1 - value / highest), 1)
-        parts.append(f"{pen}{round(n * across, 1):g} {y:g}")
+        y = height - 1 if highest <= 0 else round(1 + (height - 2) * (1 - value / highest))
+        parts.append(f"{pen}{round(n * across)} {y}")
         pen = "L"
     if len(known) == 1:
         parts.append("h1")  # a single point is no line

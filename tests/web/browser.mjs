@@ -35,13 +35,13 @@ process.stdout.write("looking\n");  // from here on the park lives fast
 await page.waitForFunction((was) => document.querySelector("#m-m-101 .value").textContent !== was, before.value, { timeout: 15000 });
 seen.before = before;
 seen.after = { value: await text(page, "#m-m-101 .value"), age: await text(page, "#m-m-101 .age"), now: await text(page, "#now") };
-seen.path_after = await page.locator("#m-m-101 path").getAttribute("d");
 
 // a meter dies
 await page.waitForFunction((id) => ["silent", "gone"].includes(document.getElementById(id).dataset.state), `m-${given.dying}`, { timeout: 20000 });
 seen.dying.push(await page.locator(row).getAttribute("data-state"));
 await page.waitForFunction((id) => document.getElementById(id).dataset.state === "gone", `m-${given.dying}`, { timeout: 20000 });
 seen.dying.push(await page.locator(row).getAttribute("data-state"));
+seen.path_after = await page.locator("#m-m-101 path").getAttribute("d");
 seen.dying_text = await text(page, `${row} .state`);
 seen.summary = await text(page, "#summary");
 seen.title_zh = await page.title();

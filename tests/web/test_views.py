@@ -64,7 +64,7 @@ def test_no_page_holds_a_style_a_script_or_an_address_of_elsewhere() -> None:
 def test_the_park_tells_state_value_power_quality_age_and_sparkline() -> None:
     page = park(snapshot([meter(1), meter(2, state="gone", why="timeout", silent=4, seen_s=NOW_S - 7200, kw=None)]))
     first, second = re.findall(r"<tr id=.*?</tr>", page)
-    assert all(text in first for text in ("正常", "1001", "40.00", "实测", "20 秒", '<path d="M1 '))
+    assert all(text in first for text in ("正常", "1001", "40.00", "实测", "20 秒", '<path d="M2 '))
     assert 'data-state="gone"' in second
     assert all(text in second for text in ("失联 timeout", "2 小时", "–"))
     assert "1 块表正常 · 1 失联 · 45 条待送" in page
@@ -120,7 +120,7 @@ def test_the_neighbours_shape_has_this_meters_energy() -> None:
     shown = snapshot([meter(n) for n in (1, 3, 5)] + [meter(2)])
     first = shown.meters["m-0001"]
     day = day_of(shown, first, shown.plan.day_of(shown.now_s)[0], None)
-    assert set(day.others) == {"m-0003", "m-0005"}  # of the same line
+    assert set(day.others) == {"m-0003", "m-0005"}  # of the same line and role
     own = sum(float(kw) for kw in day.own if kw is not None)
     assert sum(part for part in day.like() if part is not None) == pytest.approx(own)
     told = day_document(shown, day)
