@@ -18,7 +18,7 @@ demo: setup  ## a simulated park, end to end, in a minute
 
 test: setup  ## all tests; installs mosquitto and mbpoll if it may
 	@sh tests/setup-tools.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup  ## lint, format, types, directions of imports
 	$(BIN)/ruff check .
