@@ -1,7 +1,7 @@
 """Registers once more from the frames that a reading kept: what an auditor compares with what was recorded (no I/O).
 
-Takes the plain JSON of `config` and `reading` records, and only the pure codecs. Says nothing about methods whose
-values are no live registers: freezes, load records, manual readings.
+Takes the plain JSON of `config` and `reading` records, and only the pure codecs. Says nothing about values that are no
+live registers: freezes and load records, also where a reading is interpolated between them, and manual readings.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from drivers.errors import DriverError
 from drivers.modbus.model import MeterModel, parse
 
 LIVE = frozenset({"live", "interpolated"})
+KEPT = (0x05, 0x06)  # DI3 of freezes and load records: what the meter kept, not what it showed when asked
 _RTU_REQUEST_BYTES = 8
 _Frames = list[tuple[bytes, bytes]]  # request, reply
 
@@ -51,8 +52,8 @@ class Redecoder:
         except (DriverError, ValueError):
             return {}
 
-    def _of_dlt645(self, meter: Mapping[str, Any], frames: _Frames) -> dict[str, Decimal]:
-        """Replies of this address to requests for the same item. Raises ValueError, DriverError."""
+    def _of_dlt645(self, meter: Mapping[str, Any], frames: _Frames) -> dict[str, Decimal] | None:
+        """Replies of this address to requests for the same item; None for what the meter kept. May raise as above."""
         old = meter["protocol"] == "dlt645-1997"
         items = self._models.get(meter["model"], {}).get("items") or {}
         size = 2 if old else 4
@@ -60,6 +61,8 @@ class Redecoder:
         for sent, received in frames:
             request, reply = decode(sent), decode(received)
             item = request.data[:size]
+            if not old and item[-1:] and item[-1] in KEPT:
+                return None
             if reply.address != meter["address"] or not reply.is_reply or reply.is_error or reply.data[:size] != item:
                 raise ValueError("not a reply to this request")
             di, data = item[::-1].hex().upper(), reply.data[size:]
