@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, get_args
 
 from agent.books import Books
 from agent.corrections import Corrections, PastOf, no_past
@@ -31,17 +31,7 @@ logger = logging.getLogger(__name__)
 QUEUE = 10_000  # findings that may wait for the writer: an hour of a large park; pollers wait beyond that
 SILENT_SWEEPS = 3  # without an answer before a meter is said to be gone
 GAP_CHAIN_S = 3600  # the longest stretch that one gap record covers
-CHECKS: tuple[Check, ...] = (
-    "parity",
-    "checksum",
-    "address",
-    "identifier",
-    "length",
-    "bcd",
-    "plausible",
-    "confirmed",
-    "tariff_sum",
-)
+CHECKS: tuple[Check, ...] = get_args(Check)  # in the order of the contract
 
 
 class Recorder:
