@@ -133,7 +133,7 @@ class EnergyRules:
 
     def stale(self) -> None:
         """Intervals whose readings were revised after them, with time enough to follow, and which were not."""
-        if not self._course.eras:
+        if not self._course.eras or not self._course.marks:  # undated from end to end: nothing was due at a time
             return
         settled = self._course.seq_at(self._course.marks[-1][0] - GRACE_SLOTS * self._course.eras[-1].interval_s)
         for steps in self._energies.values():
