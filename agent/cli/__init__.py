@@ -6,6 +6,7 @@ Exit codes: 0 ok · 1 failed while running · 2 wrong usage · 3 a check, scan o
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import os
@@ -97,7 +98,7 @@ def main() -> None:
             sys.exit(code)
     except click.Abort:
         sys.exit(130)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):  # the latter where a time-out ran out at the same instant
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader left: nothing more to say, not even at exit
