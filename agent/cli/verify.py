@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from agent.cli import Failure
 from agent.cli.output import document, notice, table
 from agent.cli.words import t
 from agent.store import DATABASE, Reader, StoreError
+from audit.periods import periods_from_texts
 from contract.note import ED25519, KEY_BYTES, NoteError, parse_checkpoint, parse_note, parse_verifier_key, split_notes
-from contract.plan import PeriodAt
-from contract.tariff import period_finder
 from contract.tree import HASH_BYTES
 from contract.verify import Evidence
 from contract.verify import verify as verify_log
@@ -97,23 +96,6 @@ def open_evidence(path: Path, epoch: str | None = None) -> Evidence:
         return _of_store(path, epoch)
     missing = t(f"没有 {RECORDS},也没有 {DATABASE}", f"neither {RECORDS} nor {DATABASE}")
     raise Failure(f"{path}: {missing}", 78)
-
-
-def periods_from_texts(config: Mapping[str, Any]) -> PeriodAt:
-    """The rule of periods by the schedules' own texts, whatever stands beside them as parsed. Raises ValueError."""
-    from config.compose import compose
-    from config.faults import Findings
-
-    read: dict[str, list[dict[str, Any]]] = {}
-    for section in ("schedules", "holidays"):
-        read[section] = []
-        for entry in config[section]:
-            findings = Findings(str(entry["id"]))
-            data = compose(entry["text"], findings)
-            if findings.faults:
-                raise ValueError("\n".join(map(str, findings.faults)))
-            read[section].append({**entry, "data": data})
-    return period_finder({**config, **read})
 
 
 def _of_files(directory: Path) -> Evidence:
