@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 READS = {0x01, 0x02, 0x11, 0x12}  # DL/T 645 of both editions; 13H only in commissioning, which nobody does here
 MODBUS_WRITES = {0x05, 0x06, 0x08, 0x0F, 0x10, 0x15, 0x16, 0x17, 0x2B}
 _WRITING = re.compile(b"[%s]" % re.escape(bytes(MODBUS_WRITES)))
+LONGEST_WRITE = 50  # bytes of data; both editions, a read has up to 200
 KEPT = 300  # bytes of what was sent before: longer than any frame
 
 
@@ -25,7 +26,9 @@ class Spy:
     frames: int = 0
     transmissions: int = 0
     forbidden: list[str] = field(default_factory=list)
-    across_silence: int = 0  # a Modbus write that only a receiver deaf to silences could see
+    # A write that only a receiver deaf to silences and to what meters answer in between could put together: a Modbus
+    # one, or a DL/T 645 one that is longer than a write may be (its header a checksum of 68 and the 16 behind it).
+    across_silence: int = 0
     _stream: bytearray = field(default_factory=bytearray)
 
     def hear(self, data: bytes) -> None:
@@ -35,7 +38,11 @@ class Spy:
         for start in re.finditer(b"\x68", self._stream):
             at = start.start()
             for control, address, end in _dlt645(self._stream, at):
-                if end > before:
+                if end <= before:
+                    continue
+                if at < before and control & 0x1F not in READS and self._stream[at + 9] > LONGEST_WRITE:
+                    self.across_silence += 1
+                else:
                     self._judge_dlt645(control, address, bytes(self._stream[at:end]))
         for function in re.finditer(_WRITING, self._stream):
             at = function.start() - 1

@@ -43,6 +43,21 @@ def test_the_spy_sees_what_is_forbidden(sent: list[bytes]):
     assert spy.forbidden
 
 
+def test_an_impossibly_long_write_stitched_from_many_reads_is_counted_apart():
+    """As it was met in 10^6 fuzzed requests: a checksum of 68, the 16 behind it, and FE of the next preamble as length."""
+    header = bytes.fromhex("68 110462343738 68 16 fe")
+    body = bytes(254)
+    frame = header + body
+    frame += bytes([sum(frame) & 0xFF])
+    spy = Spy()
+    spy.hear(frame[:9])
+    spy.hear(frame[9:])
+    assert (spy.forbidden, spy.across_silence) == ([], 1)
+    whole = Spy()
+    whole.hear(frame)
+    assert whole.forbidden
+
+
 def test_the_spy_has_nothing_against_reads():
     spy = Spy()
     for data in (dlt(0x11, bytes(4)), b"\xfe" * 4 + dlt(0x12, bytes(5)), rtu(1, 3, 0, 2), dlt(0x91, bytes(8))):
