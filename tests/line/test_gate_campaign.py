@@ -44,7 +44,7 @@ def test_the_spy_sees_what_is_forbidden(sent: list[bytes]):
 
 
 def test_an_impossibly_long_write_stitched_from_many_reads_is_counted_apart():
-    """As it was met in 10^6 fuzzed requests: a checksum of 68, the 16 behind it, and FE of the next preamble as length."""
+    """As met in 10^6 fuzzed requests: a checksum of 68, the 16 behind it, and FE of the next preamble as length."""
     header = bytes.fromhex("68 110462343738 68 16 fe")
     body = bytes(254)
     frame = header + body
