@@ -159,19 +159,33 @@ class Watch:
             await self._put(Happened(meter.id, "clock_dispute", since_ms, now_ms, {"offset_s": off_s}))
 
     async def _namesake(self, meter: Dlt645Meter, now_ms: int) -> None:
-        """Hears a question's whole time out: two whole answers are two meters of one address."""
+        """Hears a question's whole time out: two whole answers, and two again, are two meters of one address.
+
+        Once alone could be an answer that came too late for its own question.
+        """
+        for _ in range(2):
+            answers = await self._answers(meter)
+            if answers < 2:
+                return
+        details: dict[str, str | int] = {"address": meter.address, "answers": answers}
+        await self._put(Happened(meter.id, "duplicate_address", now_ms, now_ms, details))
+
+    async def _answers(self, meter: Dlt645Meter) -> int:
         di = REGISTERS[meter.edition]["import"][1]
         exchange = requests.read(meter.edition, meter.address, di, meter.manners)
-        ear = Dlt645Ear(decode(exchange.request))
+        ears: list[Dlt645Ear] = []
+
+        def listen() -> Dlt645Ear:  # a question may be put twice, and each time is heard by itself
+            ears.append(Dlt645Ear(decode(exchange.request)))
+            return ears[-1]
+
         try:
-            await meter.ask(replace(exchange, reader=lambda: ear))
+            await meter.ask(replace(exchange, reader=listen))
         except PortGone:
             raise
         except LineError:
-            replies = [reply for reply in ear.heard().replies if reply.address == meter.address]
-            if len(replies) > 1:
-                details: dict[str, str | int] = {"address": meter.address, "answers": len(replies)}
-                await self._put(Happened(meter.id, "duplicate_address", now_ms, now_ms, details))
+            pass  # an ear accepts nothing
+        return max((sum(reply.address == meter.address for reply in ear.heard().replies) for ear in ears), default=0)
 
     async def _phases(self, meter: Meter, now_ms: int) -> None:
         values = await meter.telemetry()
