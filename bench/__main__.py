@@ -6,6 +6,7 @@ that prints JSON; this runs them one after the other, so that none disturbs anot
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 
@@ -20,12 +21,16 @@ PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def main() -> int:
-    failed = 0
+    """Runs all parts; the first that fails ends it, with what it said on stderr and its return code."""
+    argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n\n")[0]).parse_args()
     for title, (module, *arguments) in PARTS:
         sys.stdout.write(f"\n# {title}: python -m {module} {' '.join(arguments)}\n")
         sys.stdout.flush()
-        failed |= subprocess.run([sys.executable, "-m", module, *arguments], stderr=subprocess.DEVNULL).returncode
-    return failed
+        part = subprocess.run([sys.executable, "-m", module, *arguments], stderr=subprocess.PIPE, text=True)
+        if part.returncode:
+            sys.stderr.write(f"{part.stderr}python -m {module} failed with {part.returncode}\n")
+            return part.returncode if part.returncode > 0 else 128 - part.returncode  # by a signal
+    return 0
 
 
 if __name__ == "__main__":

@@ -150,11 +150,14 @@ def _cpu_s() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("cases", nargs="*", choices=["raw", *CASES], default=["raw", *CASES])
+    names = ("raw", *CASES)
+    parser = argparse.ArgumentParser(description="How much of a line's time carries readings; cases: " + ", ".join(names))
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="all if none is named")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    for name in options.cases:
+    if unknown := [name for name in options.cases if name not in names]:
+        parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(names)}")
+    for name in options.cases or names:
         with asyncio.Runner(loop_factory=precise_loop) as runner:
             result = runner.run(raw(4) if name == "raw" else _Bench(CASES[name], options.seed).run())
         sys.stdout.write(json.dumps({"case": name, **result}) + "\n")
