@@ -82,7 +82,11 @@ async def raw(sweeps: int) -> dict[str, Any]:
     [account] = await child.report()
     os.close(file)
     await child.close()
-    return {"efficiency": round(account["wire_min"] / took, 4), "gap_violations": account["gap_violations"]}
+    return {
+        "efficiency": round(account["wire_min"] / took, 4),
+        "gap_violations": account["gap_violations"],
+        "lag_ms": account["lag_ms"],
+    }
 
 
 class _Bench:
@@ -124,6 +128,7 @@ class _Bench:
         return {
             "efficiency": round(account["wire_min"] / took, 4),
             "gap_violations": account["gap_violations"],
+            "lag_ms": account["lag_ms"],
             "exchanges": account["exchanges"],
             "unanswered": account["unanswered"],
             "readings": sum(isinstance(finding, Observation) for finding in self.found),
@@ -151,7 +156,7 @@ def _cpu_s() -> float:
 
 def main() -> None:
     names = ("raw", *CASES)
-    parser = argparse.ArgumentParser(description="How much of a line's time carries readings; cases: " + ", ".join(names))
+    parser = argparse.ArgumentParser(description=f"How much of a line's time carries readings: {', '.join(names)}")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="all if none is named")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

@@ -2,6 +2,8 @@
 
     minimum of an answered exchange = characters both ways × bits / baud + the meter's delay + 3.5 characters (Modbus)
 
+    lag of a request = from the end of that silence, or of an unanswered request, to its first byte
+
     child = await Paced.start([Wire(…), …]);  child.ports;  await child.report();  await child.silence(0, {5, 15, 25})
 
 Timers are spun over their last part: a bus that is late by a millisecond an exchange would be counted against whoever
@@ -16,6 +18,7 @@ import json
 import selectors
 import sys
 import time
+from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,6 +31,8 @@ from simulators.wires import Pty
 SPIN_S = 0.00015
 MODBUS_GAP = 3.5
 JITTER_S = 0.0002  # of this process's own look at the clock
+MOST_LAGS = 10_000  # of which the account remembers how long the wire lay idle
+PARTS = {"min": 0.0, "p10": 0.1, "p50": 0.5, "p90": 0.9, "max": 1.0}
 TIMER_SLACK = 29  # PR_SET_TIMERSLACK
 
 
@@ -81,6 +86,7 @@ class _Accounted(Bus):
             "unanswered_s": 0.0,
         }
         self.answered_at: dict[int, float] = {}
+        self._lags: deque[float] = deque(maxlen=MOST_LAGS)
 
     def receive(self, data: bytes) -> None:
         now = asyncio.get_running_loop().time()
@@ -88,9 +94,12 @@ class _Accounted(Bus):
             self._request_s = 0.0
             if not self.first_at:
                 self.first_at = now
-            elif now < self._quiet_from + self._gap_s - JITTER_S:
-                self.account["gap_violations"] += 1
-                self._spoiled = self._strict
+            else:
+                lag_s = now - self._quiet_from - self._gap_s
+                self._lags.append(lag_s)
+                if lag_s < -JITTER_S:
+                    self.account["gap_violations"] += 1
+                    self._spoiled = self._strict
         self.account["tx"] += len(data)
         self._request_s += self._seconds(len(data))
         super().receive(data)
@@ -117,7 +126,10 @@ class _Accounted(Bus):
 
     def report(self) -> dict[str, Any]:
         elapsed = self.last_at + self._gap_s - self.first_at
-        return {**self.account, "elapsed": elapsed, "first_at": self.first_at, "answered_at": self.answered_at}
+        lags = [round(1000 * lag_s, 3) for lag_s in sorted(self._lags)]
+        lag_ms = {name: lags[int(part * (len(lags) - 1))] for name, part in PARTS.items()} if lags else {}
+        times = {"elapsed": elapsed, "first_at": self.first_at, "answered_at": self.answered_at, "lag_ms": lag_ms}
+        return {**self.account, **times}
 
 
 class _SpinningSelector(selectors.SelectSelector):
