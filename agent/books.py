@@ -2,7 +2,8 @@
 
 Told each meter's value at a slot as it becomes known, `derive` writes every record that is now possible, each once,
 and a revision of those whose readings changed. The arithmetic is contract.ledger's; this remembers what was written.
-Values and intervals of the last KEPT_S are in memory; what a late value touches further back is recalled from the log.
+Values and intervals of the last KEPT_S are in memory, packed but for the newest; what a late value touches further
+back is recalled from the log.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from agent.shelf import CHUNK, Shelf
 from contract.balance import balance_interval, balance_sum, skew_of
 from contract.grid import DAY_S
 from contract.ledger import SlotValue, interval, join
@@ -33,11 +35,14 @@ from contract.totals import total
 
 logger = logging.getLogger(__name__)
 KEPT_S = 2 * DAY_S + 3600
+FRESH_STEPS = 2  # not packed: the next sweep looks at them
 DAYS_KEPT_S = 70 * DAY_S  # days, of which statements are made: two billing periods
 DOUBTFUL = ("estimated", "substituted")
 Derived = Interval | Day | Statement | Balance
 D = TypeVar("D", Interval, Day, Statement, Balance)
 T = TypeVar("T", Day, Statement)
+Owner = TypeVar("Owner")
+Entry = TypeVar("Entry")
 Add = Callable[[Body], int]
 Whose = tuple[str | None, str | None]  # tenant, point; the park's balance has neither
 Key = tuple[str, Whose, int, int]  # kind, whose, from, to
@@ -61,10 +66,12 @@ class Books:
 
     plan: Plan
     recall: Callable[[int, int, tuple[str, ...]], Iterable[tuple[int, Body]]]
-    values: dict[str, dict[int, SlotValue]] = field(default_factory=dict)  # meter → slot → value
-    skews: dict[tuple[str, int], Decimal] = field(default_factory=dict)  # (meter, slot) → seconds off the slot
+    values: dict[str, Shelf[SlotValue]] = field(default_factory=dict)  # meter → slot → value
+    skews: dict[str, Shelf[Decimal]] = field(default_factory=dict)  # meter → slot → seconds off the slot
     rolled: dict[tuple[str, int], Decimal] = field(default_factory=dict)  # (meter, step) → modulus
-    written: dict[Key, Written] = field(default_factory=dict)
+    intervals: dict[Whose, Shelf[Written]] = field(default_factory=dict)  # whose → start of the step → interval
+    days: dict[Whose, Shelf[Written]] = field(default_factory=dict)  # whose → start of the day → day
+    written: dict[Key, Written] = field(default_factory=dict)  # everything else
     _touched: set[int] = field(default_factory=set)  # steps whose readings are new
     _spans: set[tuple[str, int, int]] = field(default_factory=set)  # days and statements to write again
     _closed_s: int = 0  # days and statements that ended up to here were written
@@ -79,9 +86,9 @@ class Books:
             self._keep_value(seq, body)
         elif isinstance(body, (Interval, Day, Statement, Balance)):
             key = self._key(body)
-            known = self.written.get(key)
+            known = self._known(key)
             if known is None or known.body.revision <= body.revision:
-                self.written[key] = Written(seq, body)
+                self._keep(key, Written(seq, body))
             if isinstance(body, Interval):
                 for segment in body.segments:
                     if segment.rollover is not None:
@@ -105,7 +112,7 @@ class Books:
 
     def knows(self, meter: str, slot_s: int) -> bool:
         """Whether the slot has a value."""
-        return slot_s in self.values.get(meter, {})
+        return self._value(meter, slot_s) is not None
 
     def derive(self, now_s: int, add: Add) -> None:
         """Writes what has become possible or has changed; days and billing periods when they are over."""
@@ -134,8 +141,8 @@ class Books:
 
     def resume(self, now_s: int) -> None:
         """After a restart: days and periods that ended meanwhile are still to be written."""
-        written = [to_s for (kind, _, _, to_s) in self.written if kind == "day"]
-        self._closed_s = max(written, default=self.plan.day_of(now_s)[0])
+        newest = [from_s for shelf in self.days.values() if (from_s := shelf.newest()) is not None]
+        self._closed_s = self.plan.day_of(max(newest))[1] if newest else self.plan.day_of(now_s)[0]
 
     def _due_steps(self, now_s: int) -> list[int]:
         """Touched steps in order; of those further back than what is in memory, one day at a time."""
@@ -171,14 +178,14 @@ class Books:
         assert self._former is not None
         for subject in self._former.holdings(step_s):
             key = ("interval", _whose(subject), step_s, step_s + self.plan.interval_s)
-            known = self.written.get(key)
+            known = self._known(key)
             if key[1] in made or known is None or not isinstance(known.body, Interval):
                 continue
             if self._write(replace(known.body, kwh=Decimal(0), quality="measured", segments=[]), key, add):
                 self._revise_spans(step_s)
 
     def _write(self, body: D, key: Key, add: Add) -> bool:
-        known = self.written.get(key)
+        known = self._known(key)
         if known is not None:
             assert isinstance(known.body, type(body))
             same = replace(body, revision=known.body.revision, supersedes=known.body.supersedes)
@@ -186,7 +193,7 @@ class Books:
                 return False
             reason = "reading_revised" if self._former is None else "config_changed"
             body = replace(body, revision=known.body.revision + 1, supersedes=Supersedes(known.seq, reason))
-        self.written[key] = Written(add(body), body)
+        self._keep(key, Written(add(body), body))
         return True
 
     def _revise_spans(self, step_s: int) -> None:
@@ -218,7 +225,7 @@ class Books:
         for subject in self._subjects(from_s, to_s):
             intervals = self._intervals(subject, from_s, to_s)
             key = ("day", _whose(subject), from_s, to_s)
-            if intervals or key in self.written:
+            if intervals or self._known(key) is not None:
                 self._write(self._total(Day, subject, from_s, to_s, intervals), key, add)
         balances = self._balances(from_s, to_s)
         if balances:
@@ -248,7 +255,7 @@ class Books:
         return pieces
 
     def _day(self, subject: Subject, piece: tuple[int, int]) -> Day | None:
-        known = self.written.get(("day", _whose(subject), *piece))
+        known = self._known(("day", _whose(subject), *piece))
         return known.body if known is not None and isinstance(known.body, Day) else None
 
     def _grouped(self, subject: Subject, pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -293,12 +300,16 @@ class Books:
         return total(self.plan, subject, from_s, to_s, intervals, kind=kind, value=self._value)
 
     def _intervals(self, subject: Subject, from_s: int, to_s: int) -> dict[int, Interval]:
-        found = {}
-        for step_s in self._steps(from_s, to_s):
-            known = self.written.get(("interval", _whose(subject), step_s, step_s + self.plan.interval_s))
-            if known is not None and isinstance(known.body, Interval):
-                found[step_s] = known.body
-        return found
+        shelf = self.intervals.get(_whose(subject))
+        held = {} if shelf is None else shelf.between(from_s, to_s)
+        steps = self._steps(from_s, to_s)
+        return {
+            step_s: known.body
+            for step_s, known in held.items()
+            if step_s in steps
+            and isinstance(known.body, Interval)
+            and parse_slot(known.body.end) == step_s + self.plan.interval_s
+        }
 
     def _steps(self, from_s: int, to_s: int) -> range:
         return range(from_s, to_s, self.plan.interval_s)
@@ -306,10 +317,11 @@ class Books:
     def _keep_value(self, seq: int, body: Reading) -> int:
         assert body.slot is not None
         slot_s = parse_slot(body.slot)
-        known = self.values.setdefault(body.meter, {})
-        if slot_s not in known or known[slot_s].seq < seq:
-            known[slot_s] = SlotValue(body.registers, body.quality, seq)
-            self.skews[body.meter, slot_s] = skew_of(body)
+        shelf = self._shelf(self.values, body.meter)
+        known = shelf.get(slot_s)
+        if known is None or known.seq < seq:
+            shelf.put(slot_s, SlotValue(body.registers, body.quality, seq))
+            self._shelf(self.skews, body.meter).put(slot_s, skew_of(body))
         return slot_s
 
     def _key(self, body: Derived) -> Key:
@@ -320,14 +332,38 @@ class Books:
             return "interval", whose, parse_slot(body.start), parse_slot(body.end)
         return body.kind, whose, parse_slot(body.from_), parse_slot(body.to)
 
+    def _known(self, key: Key) -> Written | None:
+        """What was written last of the kind, for the same bounds."""
+        if key[0] not in ("interval", "day"):
+            return self.written.get(key)
+        shelf = (self.intervals if key[0] == "interval" else self.days).get(key[1])
+        known = None if shelf is None else shelf.get(key[2])
+        return known if known is not None and self._key(known.body) == key else None  # not one of another grid
+
+    def _keep(self, key: Key, written: Written) -> None:
+        if key[0] == "interval":
+            self._shelf(self.intervals, key[1]).put(key[2], written)
+        elif key[0] == "day":
+            self._shelf(self.days, key[1], DAY_S).put(key[2], written)
+        else:
+            self.written[key] = written
+
+    def _shelf(self, shelves: dict[Owner, Shelf[Entry]], owner: Owner, step_s: int = 0) -> Shelf[Entry]:
+        shelf = shelves.get(owner)
+        if shelf is None:
+            shelf = shelves[owner] = Shelf(step_s or self.plan.interval_s)
+        return shelf
+
     def _value(self, meter: str, slot_s: int) -> SlotValue | None:
-        return self.values.get(meter, {}).get(slot_s)
+        shelf = self.values.get(meter)
+        return None if shelf is None else shelf.get(slot_s)
 
     def _rollover(self, meter: str, step_s: int) -> Decimal | None:
         return self.rolled.get((meter, step_s))
 
     def _skew(self, meter: str, slot_s: int) -> Decimal:
-        return self.skews.get((meter, slot_s), Decimal(0))
+        shelf = self.skews.get(meter)
+        return Decimal(0) if shelf is None else shelf.get(slot_s, Decimal(0))
 
     def _subjects(self, from_s: int, to_s: int) -> list[Subject]:
         """Everybody who holds something within the bounds, or did before the configuration changed."""
@@ -361,13 +397,17 @@ class Books:
 
     def _forget(self, before_s: int) -> None:
         self._recalled = {span for span in self._recalled if span[1] >= before_s}
-        for values in self.values.values():
-            for slot_s in [slot_s for slot_s in values if slot_s < before_s]:
-                del values[slot_s]
-        for table in (self.skews, self.rolled):
-            for key in [key for key in table if key[1] < before_s]:
-                del table[key]
-        days_before_s = before_s + KEPT_S - DAYS_KEPT_S
+        now_s = before_s + KEPT_S
+        fresh_s = now_s - FRESH_STEPS * self.plan.interval_s
+        fresh_s -= fresh_s % (CHUNK * self.plan.interval_s)
+        shelves: list[Shelf[Any]] = [*self.values.values(), *self.skews.values(), *self.intervals.values()]
+        for shelf in shelves:
+            shelf.tidy(fresh_s, before_s)
+        for days in self.days.values():
+            days.tidy(now_s, now_s - DAYS_KEPT_S)
+        for rolled in [rolled for rolled in self.rolled if rolled[1] < before_s]:
+            del self.rolled[rolled]
+        days_before_s = now_s - DAYS_KEPT_S
         for name in [name for name in self.written if name[3] < (days_before_s if _is_lasting(name) else before_s)]:
             del self.written[name]
 
@@ -377,8 +417,8 @@ def _whose(subject: Subject) -> Whose:
 
 
 def _is_lasting(key: Key) -> bool:
-    """Days, statements and their balances: few, and needed as long as their period may change."""
-    return key[0] in ("day", "statement") or key[3] - key[2] >= DAY_S
+    """Statements and the balances of days: few, and needed as long as their period may change."""
+    return key[0] == "statement" or key[3] - key[2] >= DAY_S
 
 
 def _alike(former: Plan, plan: Plan, step_s: int) -> bool:

@@ -45,10 +45,11 @@ def span_of(snapshot: Snapshot, name: str) -> Span:
 def intervals_in(snapshot: Snapshot, span: Span) -> dict[Whose, Energies]:
     """Sums of the intervals in memory, by holder and period."""
     found: dict[Whose, Energies] = {}
-    for (kind, whose, from_s, _), written in list(snapshot.written.items()):
-        if kind == "interval" and span.from_s <= from_s < span.to_s and isinstance(written.body, Interval):
-            sums = found.setdefault(whose, {})
-            sums[written.body.period] = sums.get(written.body.period, Decimal(0)) + written.body.kwh
+    for whose, shelf in snapshot.intervals.items():
+        for written in shelf.between(span.from_s, span.to_s).values():
+            if isinstance(written.body, Interval):
+                sums = found.setdefault(whose, {})
+                sums[written.body.period] = sums.get(written.body.period, Decimal(0)) + written.body.kwh
     return found
 
 
@@ -56,10 +57,11 @@ def missing_in(snapshot: Snapshot, span: Span) -> dict[Whose, int]:
     """How many steps each holder lacks, up to the newest step that anybody has."""
     steps: dict[Whose, int] = {}
     newest_s = span.from_s
-    for (kind, whose, from_s, to_s), written in snapshot.written.items():
-        if kind == "interval" and span.from_s <= from_s < span.to_s and isinstance(written.body, Interval):
-            steps[whose] = steps.get(whose, 0) + 1
-            newest_s = max(newest_s, to_s)
+    for whose, shelf in snapshot.intervals.items():
+        held = shelf.between(span.from_s, span.to_s)
+        if held:
+            steps[whose] = len(held)
+            newest_s = max(newest_s, max(held) + snapshot.interval_s)
     expected = (newest_s - span.from_s) // snapshot.interval_s
     return {whose: expected - count for whose, count in steps.items()}
 

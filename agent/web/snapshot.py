@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agent.app import Agent
-from agent.books import Key, Written
+from agent.books import Key, Whose, Written
 from agent.metered import Metered
 from agent.poller import Poller
 from agent.schedule import predict_sweep
+from agent.shelf import Shelf
 from contract.energy import SlotValue
 from contract.plan import Plan, Point
 
@@ -114,7 +115,8 @@ class Snapshot:
     meters: Mapping[str, MeterNow]
     lines: Mapping[str, LineNow]
     names: Mapping[str, str]  # tenant → name
-    written: Mapping[Key, Written]
+    intervals: Mapping[Whose, Shelf[Written]]  # holder → start of the step → interval, of two days
+    written: Mapping[Key, Written]  # days, statements, balances
     data: Path
     signs: tuple[Any, ...] = ()  # unchanged as long as no line below the headline can have changed
 
@@ -161,7 +163,7 @@ class Looker:
         return self.agent.log.size, silent, len(recorder.lines_down), uplink
 
     def take(self, *, with_books: bool = False) -> Snapshot:
-        """One look; `written`, which is large, only with books."""
+        """One look; `intervals` and `written`, which are large, only with books."""
         agent = self.agent
         settings, private = agent.config["settings"], agent.config["private"]
         now_ms, (clock, error_ms) = agent.clock.wall_ms(), agent.clock.sync()
@@ -191,6 +193,7 @@ class Looker:
             meters=meters,
             lines={poller.line.id: self._line(poller, meters, down) for poller in agent.pollers},
             names=self._names,
+            intervals={who: shelf.copy() for who, shelf in agent.books.intervals.copy().items()} if with_books else {},
             written=agent.books.written.copy() if with_books else {},
             data=self.data,
             signs=signs,
@@ -211,8 +214,9 @@ class Looker:
         agent, entry = self.agent, self._entries[metered.id]
         slot_s = self._points[0]
         fitting = None if point is None else point.fitting_at(slot_s)
-        values = agent.books.values.get(metered.id, {}).copy()
-        newest_s = max(values, default=None)
+        shelf = agent.books.values.get(metered.id)
+        values: Shelf[SlotValue] = Shelf(agent.plan.interval_s) if shelf is None else shelf.copy()
+        newest_s = values.newest()
         last = metered.slots.last
         latest = metered.latest
         seen_ms = latest.wall_ms if latest is not None else None if last is None else last.at_ms

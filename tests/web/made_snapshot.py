@@ -92,6 +92,7 @@ def snapshot(meters: list[MeterNow], **more: Any) -> Snapshot:
         meters={one.id: one for one in meters},
         lines={name: line(name) for name in ("east", "west")},
         names={"t-1": "甲 & 乙"},
+        intervals={},
         written={},
         data=Path("/nonexistent"),
         signs=(1,),
