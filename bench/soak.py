@@ -102,6 +102,7 @@ class Soak:
             "rss_warm_mib": warm,
             "rss_end_mib": self.memory[-1][1],
             "rss_growth_mib": round(self.memory[-1][1] - warm, 1),
+            "rss_by_tenth": [mib for _, mib in self.memory[:: max(1, len(self.memory) // 10)]],
             "stuck_lines": self.stuck,
             "records": verified["size"],
             "verified": verified["ok"],
@@ -126,6 +127,7 @@ class Soak:
             done = sum(poller.line.statistics.exchanges for poller in agent.pollers)
             self.memory.append((done, round(rss_mib(os.getpid()), 1)))
             if hours % 24 == 0:  # the last hour of the calm
+                sys.stderr.write(f"day {hours // 24}: {done} polls, {self.memory[-1][1]} MiB\n")
                 for poller, answered in zip(agent.pollers, before, strict=True):
                     if poller.line.statistics.answered == answered:
                         self.stuck.append(f"{poller.line.id} after {hours} h")
