@@ -80,6 +80,7 @@ def _line(line: Line, meters: Iterable[Entry[Meter]]) -> dict[str, Any]:
         "framing": line.framing or framing,
         "direction": line.direction,
         "echo": line.echo,
+        "broadcasts": line.broadcasts,
     }
 
 

@@ -149,6 +149,8 @@ class Line(Section):
     """Who switches RS-485 direction: the adapter, the kernel's RS-485 mode, or software by RTS."""
     echo: Annotated[bool, BOOLEAN] = False
     """The adapter hears its own bytes."""
+    broadcasts: list[Annotated[str, _one_of("time", "freeze")]] = []
+    """What `hubiao broadcast` may send here when a person asks: `time`, `freeze`; nothing if absent."""
 
 
 class Meter(Section):

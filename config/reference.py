@@ -56,6 +56,7 @@ CHINESE = {
     "lines[].framing": "数据位、校验、停止位;只有 DL/T 645 的线默认 8E1,其他 8N1",
     "lines[].direction": "收发切换:适配器自动、内核、软件 RTS",
     "lines[].echo": "适配器能听到自己的发送",
+    "lines[].broadcasts": "人工命令 `hubiao broadcast` 在此线路上可发的广播:time(校时)、freeze(冻结);缺省一律不发",
     "meters[].id": "电表编号",
     "meters[].line": "所在线路(人工抄表的没有)",
     "meters[].protocol": "规约",

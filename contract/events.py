@@ -68,6 +68,8 @@ EVENTS: dict[str, EventCode] = {
     "line_gone": EventCode("串口或链路断开", "line lost", _LINE),
     "line_back": EventCode("串口或链路恢复", "line back", _LINE),
     "line_noise": EventCode("总线干扰严重", "much noise on the line", _LINE),
+    "broadcast_time": EventCode("人工广播校时", "a person set all clocks of the line by broadcast", _LINE),
+    "broadcast_freeze": EventCode("人工广播冻结", "a person froze all registers of the line by broadcast", _LINE),
     "refused_write": EventCode("拦截写命令", "a frame that writes was refused", ("line", "meter", "gateway")),
     # the gateway itself
     "undeliverable": EventCode("消息被代理拒收", "the broker refused a record", _GATEWAY),

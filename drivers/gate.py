@@ -31,6 +31,9 @@ READS_2007: Mapping[int, tuple[int, ...]] = {
 READS_1997: Mapping[int, tuple[int, ...]] = {0x01: (2,), 0x02: (2,)}  # DI
 READ_ADDRESS = 0x13
 
+# what a person may broadcast → control code and length of DATA; both editions set the time with 08H
+BROADCASTS: Mapping[str, tuple[int, int]] = {"time": (0x08, 6), "freeze": (0x16, 4)}
+
 MODBUS_READS = (3, 4)
 MODBUS_UNITS = range(1, 248)
 MODBUS_MOST_REGISTERS = 125
@@ -48,6 +51,26 @@ def permit(protocol: str, frame: bytes, *, commissioning: bool, forbid_unit: int
         reason = f"unit {forbid_unit} is not addressed on this line"
     if reason is not None:
         raise ForbiddenRequest(f"not sent, {reason}: {frame.hex(' ')}", frame=frame)
+
+
+def permit_broadcast(kind: str, frame: bytes) -> None:
+    """Returns if `frame` is exactly the broadcast `kind`: `time` (08H) or `freeze` (16H, all at once, now).
+
+    For `broadcast.py` alone, an explicit command of a person; no line asks here, and `permit` refuses both.
+    Raises ForbiddenRequest, which carries the bytes.
+    """
+    body = frame.lstrip(b"\xfe")
+    control, length = BROADCASTS[kind]
+    data = bytes(byte - 0x33 & 0xFF for byte in body[10:-2])
+    fits = (
+        len(frame) - len(body) <= MOST_PREAMBLE
+        and len(body) == DLT_OVERHEAD + length
+        and body[:10] == bytes((START, *BROADCAST, START, control, length))
+        and body[-2:] == bytes((sum(body[:-2]) & 0xFF, END))
+        and (data == b"\x99" * length if kind == "freeze" else all(b >> 4 <= 9 and b & 0xF <= 9 for b in data))
+    )
+    if not fits:
+        raise ForbiddenRequest(f"not sent, no broadcast of {kind}: {frame.hex(' ')}", frame=frame)
 
 
 def _objection(protocol: str, frame: bytes, commissioning: bool) -> str | None:

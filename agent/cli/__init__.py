@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "scan": ("scan", "查找总线上的电表", "find the meters on a bus"),
     "watch": ("watch", "实时表格;哪块表在动", "live grid; which meter moved"),
     "doctor": ("doctor", "通信诊断:可能的原因与下一步", "likely causes of bad communication, what to try next"),
+    "broadcast": ("broadcast", "人工广播:校时、冻结(缺省禁止)", "set clocks or freeze by broadcast; off by default"),
     "commission": ("commission", "现场验收", "site acceptance"),
     "listen": ("listen", "只听不发地监听总线", "listen to a bus without transmitting"),
     "frame": ("frame", "解析报文", "decode frames"),
