@@ -13,6 +13,14 @@ import sys
 from pathlib import Path
 
 EPOCH_SHIFT = 40
+# what `migrations.py` makes, for recognising a schema whose own text was damaged
+COLUMNS = {
+    "epoch": ("number", "id", "cause", "vkey", "frontier", "delivered"),
+    "batch": ("id", "count", "at_ms", "hashes", "body"),
+    "checkpoint": ("id", "note"),
+    "receipt": ("id", "auditor", "size", "epoch", "note"),
+    "set_aside": ("id", "reason", "tried_ms"),
+}
 LATEST = "_0001_log"  # the newest migration; tests hold it against migrations.py
 CHILD_LIMIT_S = 600.0  # a migration may copy a table of years
 

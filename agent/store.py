@@ -26,7 +26,7 @@ from agent.reader import Epoch as Epoch
 from agent.reader import Reader as Reader
 from agent.reader import StoreError as StoreError
 from agent.reader import read_rows, unpack
-from agent.schema import EPOCH_SHIFT, migrate
+from agent.schema import COLUMNS, EPOCH_SHIFT, migrate
 from contract.tree import HASH_BYTES, Frontier
 
 T = TypeVar("T")
@@ -202,10 +202,14 @@ class Store:
         return epochs
 
     def _check(self, epochs: list[Epoch]) -> None:
-        """Pages, and the newest epoch's frontier against its hashes. Raises StoreDamaged."""
+        """Pages, tables, and the newest epoch's frontier against its hashes. Raises StoreDamaged."""
         said = self._one("PRAGMA quick_check(1)")
         if said != "ok":
             raise StoreDamaged(f"{self.path}: {said}")
+        for table, columns in COLUMNS.items():
+            found = tuple(row[1] for row in self._connected().execute(f"PRAGMA table_info({table})"))
+            if found != columns:
+                raise StoreDamaged(f"{self.path}: table {table} has columns {', '.join(found) or 'none'}")
         for epoch in epochs[-1:]:
             size = int.from_bytes(epoch.frontier[:8], "big")
             if self._frontier_at(epoch, size).to_bytes() != epoch.frontier:

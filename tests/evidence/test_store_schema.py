@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import subprocess
@@ -12,7 +13,8 @@ import pytest
 from sqlite_utils import Database
 
 from agent.migrations import migrations
-from agent.schema import LATEST, migrate
+from agent.schema import COLUMNS, LATEST, migrate
+from agent.store import Store, StoreDamaged
 
 OLD_STORE = Path(__file__).parent / "golden" / "store-0.1.db"
 
@@ -22,6 +24,30 @@ def test_the_newest_migration_is_the_one_that_the_agent_asks_for(tmp_path: Path)
     pending = list(migrations.pending(db))
     db.close()
     assert pending[-1].name == LATEST
+
+
+def test_the_columns_that_the_agent_knows_are_those_that_migrations_make(tmp_path: Path) -> None:
+    path = tmp_path / "hubiao.db"
+    migrate(path)
+    db = Database(path)
+    made = {t.name: tuple(c.name for c in t.columns) for t in db.tables if not t.name.startswith(("_", "sqlite_"))}
+    db.close()
+    assert made == COLUMNS
+
+
+async def test_a_schema_whose_own_text_was_damaged_is_damage(tmp_path: Path) -> None:
+    """Met in 1,000 damaged stores: every page was whole, and a column had another name."""
+    path = tmp_path / "hubiao.db"
+    migrate(path)
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE receipt RENAME COLUMN epoch TO epo_h")
+    db.close()
+    store = Store(tmp_path, contextlib.nullcontext)
+    try:
+        with pytest.raises(StoreDamaged, match="receipt"):
+            await store.open()
+    finally:
+        await store.close()
 
 
 def test_a_store_is_made_once_and_left_alone_afterwards(tmp_path: Path) -> None:
