@@ -26,8 +26,9 @@ class Spy:
     frames: int = 0
     transmissions: int = 0
     forbidden: list[str] = field(default_factory=list)
-    # A write that only a receiver deaf to silences and to what meters answer in between could put together: a Modbus
-    # one, or a DL/T 645 one that is longer than a write may be (its header a checksum of 68 and the 16 behind it).
+    # A write that only a receiver deaf to silences and to what meters answer in between could put together, and that
+    # not even such a meter would take for its own: a Modbus one, or a DL/T 645 one that is longer than a write may be
+    # (its header a checksum of 68 and the 16 behind it) or whose address is none (the preamble of the next request).
     across_silence: int = 0
     _stream: bytearray = field(default_factory=bytearray)
 
@@ -40,7 +41,7 @@ class Spy:
             for control, address, end in _dlt645(self._stream, at):
                 if end <= before:
                     continue
-                if at < before and control & 0x1F not in READS and self._stream[at + 9] > LONGEST_WRITE:
+                if at < before and not _is_plausible(control, address, self._stream[at + 9]):
                     self.across_silence += 1
                 else:
                     self._judge_dlt645(control, address, bytes(self._stream[at:end]))
@@ -68,6 +69,12 @@ class Spy:
             return  # a meter ignores what comes from a meter
         if control & 0x1F not in READS or address == b"\x99" * 6 or 0xAA in address:
             self.forbidden.append(f"dlt645 {frame.hex()}")
+
+
+def _is_plausible(control: int, address: bytes, length: int) -> bool:
+    """Whether a meter would take this for its own, if it ever heard it."""
+    is_address = all(byte == 0xAA or byte >> 4 <= 9 and byte & 0xF <= 9 for byte in address)
+    return is_address and (control & 0x1F in READS or length <= LONGEST_WRITE)
 
 
 def _dlt645(stream: bytearray, at: int) -> Iterator[tuple[int, bytes, int]]:

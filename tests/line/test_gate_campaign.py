@@ -58,6 +58,22 @@ def test_an_impossibly_long_write_stitched_from_many_reads_is_counted_apart():
     assert whole.forbidden
 
 
+def test_a_write_stitched_to_an_address_of_preambles_is_counted_apart():
+    """As met: data 68, checksum and 16 of one request, the preamble and the first bytes of the next."""
+    spy = Spy()
+    spy.hear(bytes.fromhex("68f416"))
+    spy.hear(bytes.fromhex("fefefefe6804013108"))
+    assert (spy.forbidden, spy.across_silence) == ([], 1)
+
+
+def test_a_stitched_write_that_a_meter_could_take_for_its_own_is_forbidden():
+    spy = Spy()
+    write = dlt(0x14, bytes(12))
+    spy.hear(write[:9])
+    spy.hear(write[9:])
+    assert spy.forbidden
+
+
 def test_the_spy_has_nothing_against_reads():
     spy = Spy()
     for data in (dlt(0x11, bytes(4)), b"\xfe" * 4 + dlt(0x12, bytes(5)), rtu(1, 3, 0, 2), dlt(0x91, bytes(8))):
