@@ -73,7 +73,7 @@ class Spy:
 
 def _is_plausible(control: int, address: bytes, length: int) -> bool:
     """Whether a meter would take this for its own, if it ever heard it."""
-    is_address = all(byte == 0xAA or byte >> 4 <= 9 and byte & 0xF <= 9 for byte in address)
+    is_address = all(byte == 0xAA or (byte >> 4 <= 9 and byte & 0xF <= 9) for byte in address)
     return is_address and (control & 0x1F in READS or length <= LONGEST_WRITE)
 
 
