@@ -18,7 +18,8 @@ from contract.grid import DAY_S
 
 SATURDAY = 5
 UNKNOWN = -1
-SCALE = 6  # decimals of an increment that count as weight
+SCALE = 4  # decimals of an increment that count as weight
+MOST = 2**31 - 1  # of a weight: 214 MWh a step
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Profile:
     interval_s: int
     utc_offset_s: int
     _days: dict[tuple[str, bool], array[int]] = field(default_factory=dict)
+    _still: dict[tuple[str, bool], int] = field(default_factory=dict)  # steps (bits) of a register that never moved yet
     _last: tuple[int, Mapping[str, Decimal]] | None = None  # the newest sure slot and its registers
 
     def learn(self, slot_s: int, registers: Mapping[str, Decimal]) -> None:
@@ -39,7 +41,7 @@ class Profile:
             before = last[1].get(name)
             if before is not None and value >= before:
                 day, step = self._place(last[0])
-                self._day(name, day)[step] = int((value - before).scaleb(SCALE))
+                self._note(name, day, step, min(MOST, int((value - before).scaleb(SCALE))))
 
     def parts(self, name: str, from_ms: int, to_ms: int) -> list[tuple[int, int]] | None:
         """The stretch between two instants (UTC ms) cut at the slots: (end of the piece in ms, weight up to there).
@@ -61,11 +63,18 @@ class Profile:
             at_ms = end_ms
         return pieces if weight else None
 
-    def _day(self, name: str, day: bool) -> array[int]:
-        known = self._days.get((name, day))
+    def _note(self, name: str, day: bool, step: int, weight: int) -> None:
+        """Most of a meter's registers stand still: they get an array with their first increment."""
+        key = name, day
+        known = self._days.get(key)
         if known is None:
-            known = self._days[name, day] = array("q", [UNKNOWN]) * (DAY_S // self.interval_s)
-        return known
+            if not weight:
+                self._still[key] = self._still.get(key, 0) | 1 << step
+                return
+            still = self._still.pop(key, 0)
+            steps = range(DAY_S // self.interval_s)
+            known = self._days[key] = array("i", [0 if still >> n & 1 else UNKNOWN for n in steps])
+        known[step] = weight
 
     def _floor(self, at_s: int) -> int:
         return at_s - (at_s + self.utc_offset_s) % self.interval_s
