@@ -29,6 +29,7 @@ from agent.poller import Polled, Poller
 from agent.receipts import ReceiptRefused, RolledBack, Stick, judge, pinned
 from agent.recorder import Recorder
 from agent.restore import recent, remember_meters
+from agent.shape import ParkLoad
 from agent.store import Store
 from agent.timekeeping import undated_of_boot
 from agent.validation import Limits
@@ -81,7 +82,10 @@ class Agent:
         self.log.add(config)
         limits = self._limits()
         first_slot_s = self._slot_after(self.clock.wall_ms() // 1000)
-        metered = [metered_of(meter, limits[meter["id"]], self.plan, first_slot_s) for meter in self.config["meters"]]
+        park = ParkLoad.of(self.plan)
+        metered = [
+            metered_of(meter, limits[meter["id"]], self.plan, first_slot_s, park) for meter in self.config["meters"]
+        ]
         self.books = books = Books(
             self.plan, lambda from_s, to_s, kinds: recent(data, self.log.epoch, from_s, to_s, kinds)
         )

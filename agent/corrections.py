@@ -96,7 +96,7 @@ class Corrections:
             self._plan.slot_floor,
             lambda slot_s: self._plan.is_due(metered.id, slot_s),
             metered.validator.limits,
-            metered.slots.profile,
+            metered.slots.shape,
         )
         revision = revise(meter, past, witnesses)
         for refused in revision.refused:

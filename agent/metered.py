@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.profile import Profile
 from agent.reading import Observation
+from agent.shape import ParkLoad, Shape
 from agent.slots import MeterSlots
 from agent.validation import Limits, Validator
 from contract.plan import Plan
@@ -34,10 +35,10 @@ class Metered:
     refused: str = ""
 
 
-def metered_of(meter: dict[str, Any], limits: Limits, plan: Plan, next_slot_s: int) -> Metered:
+def metered_of(meter: dict[str, Any], limits: Limits, plan: Plan, next_slot_s: int, park: ParkLoad) -> Metered:
     """A meter of the effective configuration, nothing remembered yet."""
-    profile = Profile(plan.interval_s, plan.utc_offset_s)
-    slots = MeterSlots(plan.interval_s, next_slot_s, modulus=limits.modulus, profile=profile)
+    shape = Shape(meter["id"], Profile(plan.interval_s, plan.utc_offset_s), park)
+    slots = MeterSlots(plan.interval_s, next_slot_s, modulus=limits.modulus, shape=shape)
     ratios = {}
     for name in ("ct", "pt"):
         if meter.get(name):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from agent.profile import Profile
+from agent.shape import Shape
 from agent.reading import Witness
 from agent.slots import Bridge, Known, SlotReading, tolerance_ms
 from agent.validation import Limits, faults_between
@@ -56,7 +56,7 @@ class Meter:
     floor: Callable[[int], int]  # UTC seconds → the slot at or before
     due: Callable[[int], bool]
     limits: Limits
-    profile: Profile | None = None
+    shape: Shape | None = None
 
 
 @dataclass(slots=True)
@@ -139,7 +139,7 @@ class _Looks:
         before, after = self._neighbours(slot_s * 1000)
         if before is None or after is None or before.at_ms == after.at_ms:
             return None
-        bridge = Bridge(before, after, self._meter.interval_s, self._meter.limits.modulus, self._meter.profile)
+        bridge = Bridge(before, after, self._meter.interval_s, self._meter.limits.modulus, self._meter.shape)
         return bridge.at(slot_s) if bridge.holds() else None
 
     def rolled(self) -> list[tuple[int, int]]:

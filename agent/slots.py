@@ -7,7 +7,8 @@
 
 Every slot gets exactly one first answer: a reading, or a gap once it is half an interval overdue (well before the end
 of the second slot after it). A gap is filled by revisions as soon as the meter speaks again: its energy is exact, its
-split follows the meter's own like day (`profile`) or time (`linear`). What a later, better value changes is `revise`'s.
+split follows the meter's own like day (`profile`), the park's load (`master`) or time (`linear`). What a later, better
+value changes is `revise`'s.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 
-from agent.profile import Profile
+from agent.shape import Shape
 from contract.energy import EXACT
 from contract.ledger import interpolate
 from contract.records import Check, Estimate, Method, Quality, Source, Why
@@ -63,7 +64,7 @@ class Bridge:
     after: Known
     interval_s: int
     modulus: Decimal | None = None
-    profile: Profile | None = None
+    shape: Shape | None = None
 
     @property
     def near(self) -> bool:
@@ -81,14 +82,15 @@ class Bridge:
     def at(self, slot_s: int, fills: int | None = None) -> SlotReading:
         """The registers that both looks have, at a slot between them."""
         names = [name for name in self.before.registers if name in self.after.registers]
-        shaped = {name: self._by_profile(name, slot_s * 1000) for name in names}
-        by_profile = shaped.get("import", next(iter(shaped.values()), None)) is not None
-        registers = {name: value if value is not None else self._linear(name, slot_s) for name, value in shaped.items()}
+        estimates: dict[str, Estimate] = {}
+        registers = {}
+        for name in names:
+            estimates[name], registers[name] = self._split(name, slot_s * 1000)
         return SlotReading(
             slot_s,
             "interpolated",
             "interpolated" if self.near else "estimated",
-            None if self.near else "profile" if by_profile else "linear",
+            None if self.near else estimates.get("import", next(iter(estimates.values()), "linear")),
             registers,
             [self.before.source, self.after.source],
             [check for check in self.before.checks if check in self.after.checks],
@@ -104,20 +106,17 @@ class Bridge:
                 last += self.modulus
         return first, last
 
-    def _linear(self, name: str, slot_s: int) -> Decimal:
+    def _split(self, name: str, at_ms: int) -> tuple[Estimate, Decimal]:
+        """The register at an instant between the looks: by the weight of its shape up to there, else by time."""
         first, last = self._ends(name)
-        return self._shown(interpolate((self.before.at_ms, first), (self.after.at_ms, last), slot_s * 1000))
-
-    def _by_profile(self, name: str, at_ms: int) -> Decimal | None:
-        """The weight of a like day up to the slot instead of the time; None where no like day is known."""
-        if self.near or self.profile is None:
-            return None
-        parts = self.profile.parts(name, self.before.at_ms, self.after.at_ms)
-        if parts is None:
-            return None
+        shaped = None
+        if not self.near and self.shape is not None:
+            shaped = self.shape.split(name, self.before.at_ms, self.after.at_ms)
+        if shaped is None:
+            return "linear", self._shown(interpolate((self.before.at_ms, first), (self.after.at_ms, last), at_ms))
+        estimate, parts = shaped
         weight = next((weight for end_ms, weight in reversed(parts) if end_ms <= at_ms), 0)
-        first, last = self._ends(name)
-        return self._shown(interpolate((0, first), (parts[-1][1], last), weight))
+        return estimate, self._shown(interpolate((0, first), (parts[-1][1], last), weight))
 
     def _shown(self, value: Decimal) -> Decimal:
         """As the meter would show it."""
@@ -137,7 +136,7 @@ class MeterSlots:
     gaps: dict[int, int] = field(default_factory=dict)  # slot → seq of its gap record
     why: Why = "timeout"  # of the last failure
     modulus: Decimal | None = None
-    profile: Profile | None = None
+    shape: Shape | None = None
 
     def accept(self, known: Known, nearest_slot_s: int) -> tuple[list[SlotReading], list[int]]:
         """Takes an accepted look; gives the slots that now have a value, oldest first, and those that never will.
@@ -150,7 +149,7 @@ class MeterSlots:
         exact = off_ms <= tolerance_ms(self.interval_s) and self._is_open(nearest_slot_s)
         last = self.last
         if last is not None and last.at_ms < known.at_ms:
-            bridge = Bridge(last, known, self.interval_s, self.modulus, self.profile)
+            bridge = Bridge(last, known, self.interval_s, self.modulus, self.shape)
             for slot_s in self._open_between(last.at_ms, known.at_ms):
                 if not (exact and slot_s == nearest_slot_s):
                     answered.append(bridge.at(slot_s, self.gaps.get(slot_s)))
@@ -171,9 +170,9 @@ class MeterSlots:
         return answered, lost
 
     def sure(self, slot_s: int, quality: Quality, registers: dict[str, Decimal]) -> None:
-        """A value that stands: good ones show how the meter's days run."""
-        if self.profile is not None and quality in ("measured", "interpolated"):
-            self.profile.learn(slot_s, registers)
+        """A value that stands: good ones show how the meter's and the park's days run."""
+        if self.shape is not None and quality in ("measured", "interpolated"):
+            self.shape.learn(slot_s, registers)
 
     def overdue(self, now_ms: int) -> list[int]:
         """Slots that will not wait longer for a reading; `gapped` must be told of each gap that is written."""

@@ -23,6 +23,7 @@ from agent.metered import metered_of
 from agent.reading import Finding, Missed, Observation, SweepDone
 from agent.recorder import Recorder
 from agent.revise import Stood
+from agent.shape import ParkLoad
 from agent.validation import Limits
 from config.compose import compose
 from config.faults import Findings
@@ -185,10 +186,11 @@ class Fed:
         models = {model["id"]: model["data"] for model in config["models"]}
         now_s = self.clock.wall_ms() // 1000
         meters = []
+        park = ParkLoad.of(self.plan)
         for entry in config["meters"]:
             primary = models.get(entry["model"], {}).get("values") == "primary"
             limits = Limits.of(entry, primary=primary)
-            metered = metered_of(entry, limits, self.plan, self.plan.slot_floor(now_s) + step_s)
+            metered = metered_of(entry, limits, self.plan, self.plan.slot_floor(now_s) + step_s, park)
             if entry["id"] in known:
                 metered.slots, metered.validator = known[entry["id"]].slots, known[entry["id"]].validator
             meters.append(metered)

@@ -59,6 +59,36 @@ def test_a_gap_is_split_by_the_same_meters_like_day():
         assert played.findings() == []
 
 
+MASTER = meter("m-0", 9, "role: master")
+BUSY = [("2026-07-15T01:00:00Z", "30"), ("2026-07-15T02:00:00Z", "2")]
+
+
+@pytest.mark.parametrize("meters", [f"{MASTER}\n{ONE}", f"{ONE}\n{MASTER}"])
+def test_a_gap_without_a_like_day_is_split_as_the_parks_feed_ran(meters: str):
+    feed, hot = Run(kw="2.4", powers=[(at, str(Decimal("1.2") * int(kw))) for at, kw in BUSY]), Run(kw="2", powers=BUSY)
+    with fed(park(meters), {"m-0": feed, "m-1": hot}) as played:
+        played.run("2026-07-15T06:00:00Z", silent=silent_between("2026-07-15T00:30:00Z", "2026-07-15T03:00:00Z"))
+        filled = [r for r in played.bodies(Reading) if r.revision == 1]
+        assert {(r.estimate, r.quality, r.meter) for r in filled} == {("master", "estimated", "m-1")}
+        for reading in filled:
+            truth = hot.shown(parse_slot(reading.slot) * 1000)
+            assert abs(reading.registers["import"] - truth) <= Decimal("0.05")
+        assert played.findings() == []
+
+
+def test_a_gap_in_which_the_feed_was_silent_too_is_split_by_time():
+    feed, hot = Run(kw="4", powers=BUSY), Run(kw="2", powers=BUSY)
+
+    def both(name: str, slot_s: int) -> bool:
+        return parse_slot("2026-07-15T00:30:00Z") <= slot_s <= parse_slot("2026-07-15T03:00:00Z")
+
+    with fed(park(f"{MASTER}\n{ONE}"), {"m-0": feed, "m-1": hot}) as played:
+        played.run("2026-07-15T06:00:00Z", silent=both)
+        filled = [r for r in played.bodies(Reading) if r.revision == 1 and r.meter == "m-1"]
+        assert {r.estimate for r in filled} == {"linear"}
+        assert played.findings() == []
+
+
 def test_a_load_record_betters_an_estimate_and_everything_that_rests_on_it():
     run = Run(kw="2", powers=[("2026-07-15T01:00:00Z", "30"), ("2026-07-15T02:00:00Z", "2")])
     with fed(park(ONE), {"m-1": run}) as played:
