@@ -21,7 +21,7 @@ from agent.inbox import Inbox
 from agent.keys import load_or_create
 from agent.log import Identity, Log, open_log
 from agent.metered import metered_of
-from agent.meters import METER_PROTOCOLS, Drivers
+from agent.meters import METER_PROTOCOLS, Drivers, directions
 from agent.mqtt import Broker
 from agent.outbox import Outbox
 from agent.past import beginning, newest_config, past_of
@@ -228,8 +228,22 @@ class Agent:
             last_ms=last_ms,
             open_stretches=stretches,
         )
-        watch = Watch(line, meters, directory=data, utc_offset_s=offset_s, clock=self.clock, put=put)
+        watch = Watch(
+            line,
+            meters,
+            directory=data,
+            utc_offset_s=offset_s,
+            clock=self.clock,
+            put=put,
+            period_of=self._period_of,
+            one_way=[meter.id for meter in meters if "export" not in set().union(*directions(meter.id, self.config))],
+        )
         return Idle([backfill, watch])
+
+    def _period_of(self, meter: str, at_s: int) -> str | None:
+        """The tariff period of an instant at the point that a meter measures, None where it measures nothing."""
+        point = self.plan.point_of(meter, self.plan.slot_floor(at_s))
+        return None if point is None else self.plan.period_at(at_s, self.plan.points[point].schedule)[0]
 
     def _slot_after(self, t_s: int) -> int:
         return self.plan.slot_floor(t_s) + self.plan.interval_s

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from agent.shape import Shape
 from agent.reading import Witness
+from agent.shape import Shape
 from agent.slots import Bridge, Known, SlotReading, tolerance_ms
 from agent.validation import Limits, faults_between
 from contract.records import Reading, Why, parse_instant

@@ -1,6 +1,7 @@
 """What meters tell besides registers, asked in idle time: who they are, their counters and clocks, their phases.
 
-    at start and daily   serial number, CT and PT as set · event counters · status words · clock · price · namesakes
+    at start and daily   serial number, CT and PT as set · event counters · status words · clock · price · program of
+                         tariffs · namesakes
     hourly               voltages, currents, powers
 
 A counter that rose, a price or a relay that changed, a clock that is wrong becomes an event. What is compared is kept
@@ -20,6 +21,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from agent.hearing import Dlt645Ear
+from agent.program import changes, disagreement, in_force
 from agent.reading import Finding, Happened, Missed, Observation, Stated
 from contract.records import instant
 from drivers.clock import Clock
@@ -53,7 +55,10 @@ COUNTERS = {
 RATIOS = {"2007": {"04000306": "ct", "04000307": "pt"}, "1997": {}}
 PRICES = {"2007": ("02800020", "0280000B"), "1997": ()}
 RELAY = "04000503"
-TASKS = ("who", "clock", "counters", "price", "relay", "namesake", "phases")  # in the order of asking
+TASKS = ("who", "clock", "counters", "price", "relay", "program", "namesake", "phases")  # in the order of asking
+ZONES, PERIODS = "04010000", "0401{:04X}"  # the first set; the second begins with 0402
+WEEKEND_MASK, WEEKEND_TABLE = "04000801", "04000802"
+PeriodOf = Callable[[str, int], str | None]  # meter, UTC s → period of the schedule that its point is under
 Telemetry = tuple[int, list[RegisterValue]]  # UTC ms and values
 
 
@@ -76,12 +81,15 @@ class Watch:
         utc_offset_s: int,
         clock: Clock,
         put: Callable[[Finding], Awaitable[None]],
+        period_of: PeriodOf | None = None,
+        one_way: Iterable[str] = (),
     ) -> None:
         self.latest: dict[str, Telemetry] = {}
         self._meters = {meter.id: _Watched(meter) for meter in meters}
         self._directory, self._file = directory / "telemetry", directory / f"watched-{line}.json"
         self._utc_offset_ms = utc_offset_s * 1000
-        self._clock, self._put = clock, put
+        self._clock, self._put, self._period_of = clock, put, period_of
+        self._one_way = frozenset(one_way)  # meters through which energy only ever comes in
         self._known: dict[str, dict[str, str]] = _read(self._file)
 
     def saw(self, finding: Finding) -> None:
@@ -112,6 +120,7 @@ class Watch:
                     "counters": self._counters,
                     "price": self._price,
                     "relay": self._relay,
+                    "program": self._program,
                     "namesake": self._namesake,
                 }[task](meter, now_ms)
         except PortGone:
@@ -147,6 +156,32 @@ class Watch:
             before, since_ms = self._change(meter.id, RELAY, status, now_ms)
             if "relay_open" in words and "relay_open" not in (before or "").split():
                 await self._put(Happened(meter.id, "relay_open", since_ms, now_ms, {"status": status}))
+
+    async def _program(self, meter: Dlt645Meter, now_ms: int) -> None:
+        """The meter's own tariff periods of today against the schedule's; an event when they begin to disagree."""
+        if self._period_of is None or meter.edition != "2007" or self._clock.sync()[0] == "none":
+            return
+        local_ms = now_ms + self._utc_offset_ms
+        day_s = (local_ms - local_ms % DAY_MS - self._utc_offset_ms) // 1000
+        periods: dict[int, str] = {}
+        for at_s in range(day_s, day_s + DAY_MS // 1000, 1800):
+            period = self._period_of(meter.id, at_s)
+            if period is None:
+                return
+            periods[at_s] = period
+        today = datetime.fromtimestamp(local_ms / 1000, UTC)
+        second = "period_set_2" in str(await _one(meter, RELAY) or "").split()
+        zones = await _texts(meter, ZONES.replace("0401", "0402") if second else ZONES)
+        number = in_force(changes(zones), f"{today:%m%d}") or 1
+        mask, weekend = await _one(meter, WEEKEND_MASK), await _one(meter, WEEKEND_TABLE)
+        if _is_rest(mask, today.isoweekday() % 7) and isinstance(weekend, Decimal) and weekend:
+            number = int(weekend)
+        di = PERIODS.format(number)
+        table = changes(await _texts(meter, di.replace("0401", "0402", 1) if second else di))
+        details = disagreement(table, periods.__getitem__, day_s)
+        before, since_ms = self._change(meter.id, "program", "differs" if details else "agrees", now_ms)
+        if details and before != "differs":
+            await self._put(Happened(meter.id, "tariff_mismatch", since_ms, now_ms, dict(details)))
 
     async def _clock_of(self, meter: Dlt645Meter, now_ms: int) -> None:
         shown = await meter.clock_at()
@@ -193,10 +228,14 @@ class Watch:
             return
         self.latest[meter.id] = (now_ms, values)
         self._append(now_ms, meter.id, values)
-        missing = missing_phases(values)
-        before, since_ms = self._change(meter.id, "phases_missing", " ".join(missing), now_ms)
-        if missing and before != " ".join(missing):
-            await self._put(Happened(meter.id, "phase_missing", since_ms, now_ms, {"phases": " ".join(missing)}))
+        found = {"phase_missing": missing_phases(values)}
+        if meter.id in self._one_way:
+            found |= backward(values)
+        for code, phases in found.items():
+            told = " ".join(phases)
+            before, since_ms = self._change(meter.id, code, told, now_ms)
+            if phases and before != told:
+                await self._put(Happened(meter.id, code, since_ms, now_ms, {"phases": told}))
 
     def _append(self, now_ms: int, meter: str, values: list[RegisterValue]) -> None:
         """One line; nothing here is worth a flush, and an old day goes when a new one begins."""
@@ -234,6 +273,19 @@ def missing_phases(values: Iterable[RegisterValue]) -> list[str]:
     return low if len(volts) - len(low) > 1 else []
 
 
+def backward(values: Iterable[RegisterValue]) -> dict[str, list[str]]:
+    """Of a meter through which energy only comes in: `phase_reversed` phases whose power is negative while another's is
+    not (a current transformer the wrong way round), `reverse_flow` if all of those that carry power are."""
+    powers = {
+        value.name[-1]: value.value
+        for value in values
+        if value.name in ("power_a", "power_b", "power_c") and isinstance(value.value, Decimal)
+    }
+    negative = [phase for phase, power in powers.items() if power < 0]
+    every = bool(negative) and not any(power > 0 for power in powers.values())
+    return {"phase_reversed": [] if every else negative, "reverse_flow": negative if every else []}
+
+
 async def _own_number(meter: Meter) -> str | None:
     try:
         return await meter.serial()
@@ -264,6 +316,22 @@ async def _one(meter: Dlt645Meter, di: str) -> Decimal | str | None:
     except DriverError:
         return None
     return values[0].value if values else None
+
+
+async def _texts(meter: Dlt645Meter, di: str) -> list[str]:
+    """The entries of a table, none where the meter has none. Raises LineError."""
+    try:
+        values, _ = await meter.read_item(di)
+    except LineError:
+        raise
+    except DriverError:
+        return []
+    return [value.value for value in values if isinstance(value.value, str)]
+
+
+def _is_rest(mask: Decimal | str | None, weekday: int) -> bool:
+    """Whether a weekend mask makes this a rest day: bit 0 is Sunday (weekday 0), and a cleared bit means rest."""
+    return isinstance(mask, str) and f"bit{weekday}" not in mask.split()
 
 
 async def _newest_record(meter: Dlt645Meter, di: str) -> Mapping[str, str | int]:

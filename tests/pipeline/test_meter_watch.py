@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.reading import Finding, Happened, Missed, Observation, Stated
-from agent.watch import DAY_MS, HOUR_MS, TASKS, Watch, missing_phases
+from agent.watch import DAY_MS, HOUR_MS, TASKS, PeriodOf, Watch, backward, missing_phases
 from drivers.clock import VirtualClock
 from drivers.dlt645.meter import Dlt645Meter
 from drivers.errors import Garbled, Silent
@@ -62,7 +62,14 @@ class Wire:
 class Play:
     """A watch with what it found; virtual time moves by `at`."""
 
-    def __init__(self, data: Path, faults: list[Fault] | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        faults: list[Fault] | None = None,
+        period_of: PeriodOf | None = None,
+        one_way: tuple[str, ...] = ("m1",),
+    ) -> None:
+        self.period_of, self.one_way = period_of, one_way
         self.faults = Faults(faults or [])
         self.clock = VirtualClock(NOON)
         self.wire = Wire(self.faults, self.clock)
@@ -72,7 +79,16 @@ class Play:
 
     def start(self) -> Watch:
         meter = Dlt645Meter("m1", METER["address"], "2007", self.wire, frozenset({"import"}))
-        watch = Watch("east", [meter], directory=self.data, utc_offset_s=28800, clock=self.clock, put=self.put)
+        watch = Watch(
+            "east",
+            [meter],
+            directory=self.data,
+            utc_offset_s=28800,
+            clock=self.clock,
+            put=self.put,
+            period_of=self.period_of,
+            one_way=self.one_way,
+        )
         watch.saw(_answering())
         return watch
 
@@ -161,6 +177,65 @@ def test_an_answer_heard_twice_only_once_is_no_namesake(tmp_path: Path):
     assert not play.wire.twice_once
 
 
+PROGRAM = (
+    ("valley", 0),
+    ("peak", 480),
+    ("valley", 660),
+    ("peak", 780),
+    ("sharp", 1140),
+    ("flat", 1260),
+    ("valley", 1320),
+)
+
+
+def scheduled(day: tuple[tuple[str, int], ...]) -> PeriodOf:
+    def period_of(meter: str, at_s: int) -> str | None:
+        minute = (at_s + 28800) % 86400 // 60
+        return [period for period, begins in day if begins <= minute][-1] if meter == "m1" else None
+
+    return period_of
+
+
+def test_a_tariff_program_that_agrees_with_the_schedule_is_no_event_whatever_its_numbers(tmp_path: Path):
+    assert codes(Play(tmp_path, period_of=scheduled(PROGRAM)).work()) == []
+
+
+def test_a_tariff_program_that_differs_from_the_schedule_is_an_event_once(tmp_path: Path):
+    later_peak = tuple((period, 510 if begins == 480 else begins) for period, begins in PROGRAM)
+    play = Play(tmp_path, period_of=scheduled(later_peak))
+    [event] = [one for one in play.work() if isinstance(one, Happened)]
+    assert event.code == "tariff_mismatch"
+    assert str(event.details["meter"]).startswith("00:00 T4, 08:00 T2, 11:00 T4")
+    assert str(event.details["schedule"]).startswith("00:00 valley, 08:30 peak")
+    assert codes(play.later(DAY_MS)) == []
+
+
+def test_a_day_that_the_schedule_does_not_classify_says_nothing_of_the_meter(tmp_path: Path):
+    assert codes(Play(tmp_path, period_of=scheduled((("unclassified_holiday", 0),))).work()) == []
+
+
+def test_a_reversed_transformer_is_an_event_where_energy_only_comes_in(tmp_path: Path):
+    faults = [Fault("phase_reversed", "m1", NOON + HOUR_MS, None, 2)]
+    for name in ("tenant", "master"):
+        (tmp_path / name).mkdir()
+    play = Play(tmp_path / "tenant", faults)
+    assert codes(play.work()) == []
+    [event] = [one for one in play.later(HOUR_MS + 1) if isinstance(one, Happened)]
+    assert (event.code, event.details) == ("phase_reversed", {"phases": "b"})
+    assert codes(play.later(HOUR_MS)) == []
+    both_ways = Play(tmp_path / "master", faults, one_way=())
+    assert codes(both_ways.later(2 * HOUR_MS)) == []
+
+
+def test_power_that_only_flows_out_is_an_event_of_its_own():
+    def powers(*kw: int) -> list[RegisterValue]:
+        return [RegisterValue(f"power_{x}", Decimal(n), "kW", "0203FF00") for x, n in zip("abc", kw, strict=True)]
+
+    assert backward(powers(0, 1, 2)) == {"phase_reversed": [], "reverse_flow": []}
+    assert backward(powers(0, 1, -2)) == {"phase_reversed": ["c"], "reverse_flow": []}
+    assert backward(powers(0, -1, -2)) == {"phase_reversed": [], "reverse_flow": ["b", "c"]}
+
+
 def test_phases_are_kept_hourly_for_people(tmp_path: Path):
     play = Play(tmp_path)
     play.work()
@@ -196,4 +271,4 @@ def test_a_torn_file_of_counts_begins_anew(tmp_path: Path):
     (tmp_path / "watched-east.json").write_text('{"m1": {"0330')
     play = Play(tmp_path)
     assert codes(play.work()) == []
-    assert len(TASKS) == 7
+    assert len(TASKS) == 8
