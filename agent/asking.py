@@ -43,7 +43,7 @@ async def ask(meter: Meter, limits: Limits, clock: Clock, attempts: int) -> Obse
             before, attempts = None, attempts - 1
             continue
         if believable(before, first, second, limits):
-            return _observation(meter.id, clock, first, second, number)
+            return observation(meter.id, clock, first, second, number)
         trouble = LineError(f"two looks do not agree: {first.registers} then {second.registers}")
         if before is not None or not grows_to(first, second, limits):
             attempts -= 1
@@ -56,13 +56,17 @@ def believable(before: Look | None, first: Look, second: Look, limits: Limits) -
     """Whether `first` is what the meter showed: `second` says the same, or it stands in a row that only ticks."""
     if not grows_to(first, second, limits):
         return False
+    return same(first, second) or (before is not None and grows_to(before, first, limits))
+
+
+def same(first: Look, second: Look) -> bool:
+    """Whether what both tell of is equal."""
     shared = first.registers.keys() & second.registers.keys()
-    if all(first.registers[name] == second.registers[name] for name in shared):
-        return True
-    return before is not None and grows_to(before, first, limits)
+    return all(first.registers[name] == second.registers[name] for name in shared)
 
 
-def _observation(meter: str, clock: Clock, first: Look, second: Look, attempt: int) -> Observation:
+def observation(meter: str, clock: Clock, first: Look, second: Look, attempt: int) -> Observation:
+    """What is believed: `first`, at its own instant."""
     state, error_ms = clock.sync()
     answer = first.answers[0]
     return Observation(meter, answer.wall_ms, answer.boot_ms, state, error_ms, first, second, attempt)

@@ -2,7 +2,8 @@
 
 A sweep is centred on its slot: it starts half its own learned length early. Meters that did not answer last time come
 last and get one attempt, as far as `turns` allows, so a dead meter delays nobody's slot. Between the sweeps they are
-probed: what a probe misses is told to nobody, whoever answers one is read at once.
+probed: what a probe misses is told to nobody, whoever answers one is read at once. Where look and confirmation of all
+do not fit into the slot's window, only the looks are put there (`passes`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from dataclasses import dataclass, field
 
 from agent.asking import ask
 from agent.idle import Idle
+from agent.passes import MARGIN_S, Passes
 from agent.reading import Finding, LineState, Missed, Observation, SweepDone
+from agent.slots import tolerance_ms
 from agent.turns import Turns
 from agent.validation import Limits
 from drivers.clock import Clock
@@ -26,6 +29,7 @@ PROBE_STEP_S = 0.5  # between looks at who may be probed
 ATTEMPTS = 3  # of a settlement read that was garbled or not confirmed
 REOPEN_S = (0.5, 1.0, 2.0, 5.0)  # between attempts to open a lost port: back within ten seconds of its return
 PROBE_LEAST_S = 5.0  # before a sweep: a probe may take a second, and reading who answers it another two
+PASSES_PART = 0.5  # of an interval at most for a sweep in three passes, so that chores and probes have time
 Put = Callable[[Finding], Awaitable[None]]
 
 
@@ -48,6 +52,8 @@ class Poller:
     put: Put
     idle: Idle | None = None  # what is done between the sweeps
     sweep_s: float = 0.0  # length of the last sweep
+    needed_s: float = 0.0  # of it, or of an earlier one, for looks and confirmations that were answered
+    totals_s: float = 0.0  # of these, for one look of all of them before the window; 0: not known apart
     alive_ms: int = 0  # boot clock at the last sign of life, for the watchdog
     turns: Turns = field(init=False)
     _up: bool | None = field(default=None)
@@ -84,7 +90,7 @@ class Poller:
     async def _poll(self) -> None:
         await self._sweep(self.slot_after(self.clock.wall_ms() // 1000), first=True)
         while True:
-            lead_ms = round(self.sweep_s * 500)
+            lead_ms = round(1000 * self._lead_s())
             now_ms = self.clock.wall_ms()
             slot_s = self.slot_after(-(-(now_ms + lead_ms) // 1000))
             # at most a minute at a time: the wall clock may be stepped while we wait
@@ -122,23 +128,73 @@ class Poller:
             await self._read(polled, ATTEMPTS)
         return True
 
+    def _in_passes(self, slot_s: int) -> bool:
+        """Whether a slot's window is too short for looks and confirmations, but holds the looks of most meters."""
+        interval_s = self.slot_after(slot_s) - slot_s
+        window_s = 2 * tolerance_ms(interval_s) / 1000
+        return window_s < self.needed_s <= 4 * window_s and 1.5 * self.needed_s <= PASSES_PART * interval_s
+
+    def _lead_s(self) -> float:
+        """How long before its slot a sweep begins."""
+        if not self._in_passes(self.slot_after(self.clock.wall_ms() // 1000)):
+            return self.sweep_s / 2
+        return self._totals_s() + MARGIN_S + (self.needed_s - self._totals_s()) / 2
+
+    def _totals_s(self) -> float:
+        return self.totals_s or self.needed_s / 2
+
     async def _sweep(self, slot_s: int, *, first: bool = False) -> None:
         began_s = self._now_s()
         silent = [polled for polled in self.meters if self.turns.is_silent(polled.meter.id)]
-        late: list[Polled] = []
-        for polled in [polled for polled in self.meters if polled not in silent]:
-            found = await self._ask(polled, ATTEMPTS)
-            if isinstance(found, Missed) and found.why == "timeout" and not first:
-                late.append(polled)  # one more chance, after everybody else
-            else:
-                await self._found(polled, found, 0.0)
+        asked = [polled for polled in self.meters if polled not in silent]
+        if not first and self._in_passes(slot_s):
+            late = await self._sweep_in_passes(asked, slot_s)
+        else:
+            late = await self._sweep_one_by_one(asked, first=first)
         self.sweep_s = self._now_s() - began_s
         for polled in late:
-            await self._read(polled, 1)
+            await self._read(polled, ATTEMPTS)
         for polled in silent:
             if self.turns.may_probe(polled.meter.id, self._now_s()):
                 await self._read(polled, 1)
         await self.put(SweepDone(self.line.id, slot_s))
+
+    async def _sweep_one_by_one(self, asked: list[Polled], *, first: bool) -> list[Polled]:
+        """Each meter's look and confirmation; gives who was silent and has one more chance, after everybody else."""
+        late: list[Polled] = []
+        needed_s = 0.0
+        for polled in asked:
+            began_s = self._now_s()
+            found = await self._ask(polled, ATTEMPTS)
+            if isinstance(found, Missed) and found.why == "timeout" and not first:
+                late.append(polled)
+                continue
+            if isinstance(found, Observation):
+                needed_s += (self._now_s() - began_s) / found.attempts
+            await self._found(polled, found, 0.0)
+        self.needed_s, self.totals_s = needed_s, 0.0
+        return late
+
+    async def _sweep_in_passes(self, asked: list[Polled], slot_s: int) -> list[Polled]:
+        """Looks inside the window, the rest around it; gives who could not be read so."""
+        passes = Passes(self.clock, self._sign)
+        start_ms = slot_s * 1000 - round(500 * (self.needed_s - self._totals_s()))
+        for polled in asked:
+            if self.clock.wall_ms() >= start_ms:
+                break  # the window does not wait
+            await passes.totals_before(polled.meter)
+        self.totals_s = passes.answered_s
+        await self.clock.sleep(max(0.0, min((start_ms - self.clock.wall_ms()) / 1000, 3 * MARGIN_S)))
+        await passes.blocks(polled.meter for polled in asked)
+        self.needed_s = passes.answered_s
+        late = []
+        for polled in asked:
+            found = await passes.confirmed(polled.meter, polled.limits)
+            if found is None:
+                late.append(polled)
+            else:
+                await self._found(polled, found, 0.0)
+        return late
 
     async def _read(self, polled: Polled, attempts: int) -> None:
         began_s = self._now_s()
@@ -155,8 +211,11 @@ class Poller:
         await self.put(found)
 
     async def _ask(self, polled: Polled, attempts: int) -> Observation | Missed:
-        self.alive_ms = self.clock.boot_ms()
+        self._sign()
         return await ask(polled.meter, polled.limits, self.clock, attempts)
+
+    def _sign(self) -> None:
+        self.alive_ms = self.clock.boot_ms()
 
     def _now_s(self) -> float:
         return self.clock.boot_ms() / 1000

@@ -19,6 +19,7 @@ import selectors
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -52,10 +53,10 @@ class Wire:
     tick_ms: int = 60_000
 
 
-class _Accounted(Bus):
+class Accounted(Bus):
     """A bus that keeps the account. Answers begin at the request's end as the wire has it, not when we woke up."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         settings = Settings.parse(wire.baud, wire.framing)
         self.rack = Rack(
             wire.protocol,
@@ -67,7 +68,7 @@ class _Accounted(Bus):
             silent=set(wire.silent),
             tick_ms=wire.tick_ms,
         )
-        super().__init__("bench", [self.rack], settings, now_ms=lambda: time.time_ns() // 1_000_000, fifo=wire.fifo)
+        super().__init__("bench", [self.rack], settings, now_ms=now_ms, fifo=wire.fifo)
         self._gap_s = self._seconds(1) * MODBUS_GAP if wire.protocol == "modbus" else 0.0
         self._strict = wire.strict
         self._request_s = 0.0
@@ -144,7 +145,7 @@ class _SpinningSelector(selectors.SelectSelector):
 
 
 async def _play(wires: list[Wire]) -> None:
-    buses = [_Accounted(wire) for wire in wires]
+    buses = [Accounted(wire) for wire in wires]
     ptys = [Pty(bus) for bus in buses]
     ports = [pty.open() for pty in ptys]
     loop = asyncio.get_running_loop()

@@ -1,0 +1,169 @@
+"""Slots on a slow line: the looks of all meters inside the window, believed only between two totals of another shape."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from random import Random
+from typing import cast
+
+import pytest
+
+from agent.meters import Drivers
+from agent.passes import Passes
+from agent.poller import Polled, Poller
+from agent.reading import Finding, Missed, Observation, SweepDone
+from agent.validation import Limits, confirmed
+from bench.paced import Accounted, Wire
+from bench.parks import park
+from bench.virtual import played_line
+from drivers.clock import VirtualClock
+from drivers.exchange import Answer
+from drivers.meter import Look, Meter
+
+SLOT_S = 900
+START_MS = 1_790_000_100_000 // (SLOT_S * 1000) * SLOT_S * 1000 + 100_000
+WINDOW_MS = 9_000
+LIMITS = Limits(Decimal(60), Decimal(10) ** 6)
+
+
+def slots(
+    wire: Wire, hours: float, spoil: Callable[[Accounted], None] = lambda bus: None
+) -> tuple[list[Finding], Accounted]:
+    """What a poller finds on such a line; ticks of all registers as the wire says."""
+    config = asyncio.run(park(1, wire.meters, "dlt645-2007", baud=wire.baud, framing=wire.framing))
+    clock = VirtualClock(START_MS)
+    found: list[Finding] = []
+
+    async def put(finding: Finding) -> None:
+        found.append(finding)
+
+    async def scene() -> Accounted:
+        line, bus = played_line(wire, clock)
+        spoil(bus)
+        drivers = Drivers(config)
+        polled = [Polled(drivers.build(meter, line), LIMITS) for meter in config["meters"]]
+        poller = Poller(line, polled, clock, lambda t_s: (t_s // SLOT_S + 1) * SLOT_S, put)
+        task = asyncio.get_running_loop().create_task(poller.run())
+        await clock.sleep(hours * 3600)
+        task.cancel()
+        return bus
+
+    return found, clock.run(scene())
+
+
+def by_slot(found: list[Finding]) -> dict[int, list[Observation | Missed]]:
+    """Findings of each sweep but the one at the start."""
+    sweeps: dict[int, list[Observation | Missed]] = {}
+    sweep: list[Observation | Missed] = []
+    for finding in found:
+        if isinstance(finding, (Observation, Missed)):
+            sweep.append(finding)
+        elif isinstance(finding, SweepDone):
+            sweeps[len(sweeps)] = sweep
+            sweep = []
+    del sweeps[0]
+    return sweeps
+
+
+def skew_ms(observation: Observation) -> int:
+    return (observation.wall_ms + SLOT_S * 500) % (SLOT_S * 1000) - SLOT_S * 500
+
+
+@pytest.mark.parametrize("tick_ms", [1_300, 7_000, 10**9])
+def test_32_meters_at_2400_baud_are_all_read_within_9_s_of_the_slot_and_confirmed(tick_ms: int) -> None:
+    wire = Wire("dlt645", 2400, "8E1", 32, delay_s=0.2, tick_ms=tick_ms)
+    found, bus = slots(wire, 1.1)
+    sweeps = by_slot(found)
+    assert len(sweeps) == 4
+    for sweep in sweeps.values():
+        assert len({finding.meter for finding in sweep}) == len(sweep) == 32
+        for finding in sweep:
+            assert isinstance(finding, Observation)
+            assert confirmed(finding, LIMITS)
+            assert abs(skew_ms(finding)) <= WINDOW_MS
+            number = int(finding.meter.rpartition("-")[2])
+            assert finding.registers["import"] * 100 in {
+                bus.rack.counts(number, finding.wall_ms + off_ms)[0] for off_ms in (-300, 0, 300)
+            }
+
+
+def test_noise_and_dead_meters_cost_the_others_nothing() -> None:
+    """Every 40th character wrong somewhere, three meters dead: who was garbled is asked again inside the window."""
+    random = Random(7)
+
+    def spoil(bus: Accounted) -> None:
+        give = bus.end
+
+        def noisy(data: bytes) -> None:
+            give(bytes(byte ^ 1 << random.randrange(8) if random.random() < 1 / 2500 else byte for byte in data))
+
+        bus.end = noisy
+
+    wire = Wire("dlt645", 2400, "8E1", 32, delay_s=0.2, tick_ms=5_000, silent=[3, 11, 30])
+    found, bus = slots(wire, 1.1, spoil)
+    inside, repeated = 0, 0
+    for sweep in by_slot(found).values():
+        read = [finding for finding in sweep if isinstance(finding, Observation)]
+        assert {finding.meter for finding in read} == {f"m-0-{n}" for n in range(1, 33)} - {"m-0-3", "m-0-11", "m-0-30"}
+        inside += sum(abs(skew_ms(finding)) <= WINDOW_MS for finding in read)
+        repeated += sum(finding.attempts > 1 and abs(skew_ms(finding)) <= WINDOW_MS for finding in read)
+    assert inside >= 29 * 4 - 2, "all but those whose look was not believed"
+    assert repeated > 0
+
+
+def look(total: str, tariff: str | None, boot_ms: int) -> Look:
+    """As of a meter whose first tariff runs; the second stands at 1."""
+    registers = {"import": Decimal(total)}
+    if tariff is not None:
+        registers |= {"import_t1": Decimal(tariff), "import_t2": Decimal(1)}
+    adds_up = tariff is not None and abs(Decimal(tariff) + 1 - Decimal(total)) <= Decimal("0.02")
+    answer = Answer(b"", b"", boot_ms, START_MS + boot_ms, 0.1)
+    return Look(registers, [answer], frozenset({"tariff_sum"} if adds_up else ()))
+
+
+class Scripted:
+    """A meter that says what it is told to."""
+
+    id = "m"
+
+    def __init__(self, *looks: Look) -> None:
+        self._looks = list(looks)
+
+    async def look(self, *, second: bool = False) -> Look:
+        return self._looks.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("before", "block", "after", "believed"),
+    [
+        ("5.00", ("5.00", "4.00"), "5.00", True),
+        ("5.00", ("5.01", "4.01"), "5.03", True),
+        (None, ("5.01", "4.01"), "5.01", True),
+        (None, ("5.01", "4.01"), "5.03", False),  # nothing stands before it
+        ("5.02", ("5.01", "4.01"), "5.03", False),  # it fell
+        ("5.00", ("5.02", "4.02"), "5.01", False),  # what stands behind it is less
+        ("5.00", ("5.01", None), "5.03", False),  # ticks, and no tariffs add up
+        ("5.00", ("5.01", "3.50"), "5.03", False),
+        ("5.00", ("8.01", "7.01"), "8.02", False),  # no load explains it
+    ],
+)
+def test_a_look_is_believed_by_equality_or_between_two_totals(
+    before: str | None, block: tuple[str, str | None], after: str, believed: bool
+) -> None:
+    async def run() -> Observation | None:
+        clock = VirtualClock(START_MS)
+        passes = Passes(clock, lambda: None)
+        said = [] if before is None else [look(before, None, 0)]
+        meter = cast(Meter, Scripted(*said, look(*block, 13_000), look(after, None, 26_000)))
+        if before is not None:
+            await passes.totals_before(meter)
+        await passes.blocks([meter])
+        return await passes.confirmed(meter, LIMITS)
+
+    found = asyncio.run(run())
+    assert (found is not None) == believed
+    if found is not None:
+        assert found.registers["import"] == Decimal(block[0])
+        assert found.wall_ms == START_MS + 13_000
