@@ -134,7 +134,7 @@ class Corrections:
         """What the live readings to come connect to, where nothing newer is known."""
         slots = metered.slots
         for slot_s in revised:
-            slots.gaps.pop(slot_s, None)
+            slots.answered(slot_s)
         for witness in used:
             if slots.last is None or slots.last.at_ms < witness.at_ms:
                 known = Known(witness.at_ms, 0, witness.registers, witness.source, list(witness.checks), 1)

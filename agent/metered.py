@@ -18,7 +18,10 @@ SERIAL_DIGITS = 12  # what a DL/T 645 meter can state; printed numbers may be lo
 
 @dataclass(slots=True)
 class Metered:
-    """`polled`: it answers on a line; others are read by people. `stranger`: the foreign serial that answers now."""
+    """`polled`: it answers on a line; others are read by people. `stranger`: the foreign serial that answers now.
+
+    `at`: line, protocol and address or unit; a meter and its successor may have the same, one after the other.
+    """
 
     id: str
     line: str | None
@@ -26,6 +29,7 @@ class Metered:
     validator: Validator
     slots: MeterSlots
     polled: bool = True
+    at: tuple[str | None, ...] = ()
     ratios: dict[str, Decimal] = field(default_factory=dict)  # `ct`, `pt` as configured
     told: dict[str, Decimal] = field(default_factory=dict)  # ratios of the meter that an event named already
     stranger: str | None = None
@@ -45,7 +49,8 @@ def metered_of(meter: dict[str, Any], limits: Limits, plan: Plan, next_slot_s: i
             primary, secondary = meter[name].split("/")
             ratios[name] = Decimal(primary) / Decimal(secondary)
     polled = meter["protocol"] != "manual"
-    return Metered(meter["id"], meter["line"], meter.get("serial"), Validator(limits), slots, polled, ratios)
+    at = meter["line"], meter["protocol"], str(meter.get("address") or meter.get("unit") or "")
+    return Metered(meter["id"], meter["line"], meter.get("serial"), Validator(limits), slots, polled, at, ratios)
 
 
 def states_another(known: str | None, stated: str) -> bool:

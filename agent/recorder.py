@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
@@ -49,6 +50,8 @@ class Recorder:
         past: PastOf = no_past,
     ) -> None:
         self.meters = {metered.id: metered for metered in meters}
+        places = Counter(metered.at for metered in self.meters.values() if metered.polled)
+        self._succeeded = {metered.id for metered in self.meters.values() if places[metered.at] > 1}
         self.corrections = Corrections(plan, self.meters, log, books, clock, inbox=inbox, past=past)
         self.former: Plan | None = None  # the plan before this one, for slots that it still owes answers to
         self._began_s = clock.wall_ms() // 1000
@@ -146,6 +149,10 @@ class Recorder:
             self._gaps(metered, metered.slots.overdue(now_ms), why)
 
     def _observed(self, metered: Metered, seen: Observation) -> None:
+        if metered.id in self._succeeded:
+            slot_s = self._plan.slot_floor(seen.wall_ms // 1000 + self._plan.interval_s // 2)
+            if self._plan.point_of(metered.id, slot_s) is None:
+                return  # it was the other meter at this address that answered
         self._back(metered, seen.wall_ms)
         if metered.stranger is not None:
             metered.slots.why = "refused"  # whatever it counts, it is not this meter

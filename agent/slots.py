@@ -134,6 +134,7 @@ class MeterSlots:
     next_slot_s: int  # the first slot without a first answer
     last: Known | None = None
     gaps: dict[int, int] = field(default_factory=dict)  # slot → seq of its gap record
+    ahead: set[int] = field(default_factory=set)  # slots to come that a hand-over reading has answered already
     why: Why = "timeout"  # of the last failure
     modulus: Decimal | None = None
     shape: Shape | None = None
@@ -184,6 +185,12 @@ class MeterSlots:
             self.gaps[slot_s] = seq
         self.next_slot_s = max(self.next_slot_s, slot_s + self.interval_s)
 
+    def answered(self, slot_s: int) -> None:
+        """Somebody else than the meter answered: no gap, and no live reading any more."""
+        self.gaps.pop(slot_s, None)
+        if slot_s >= self.next_slot_s:
+            self.ahead.add(slot_s)
+
     def passed(self, slot_s: int) -> None:
         """A slot at which the meter measured nothing: no answer is owed."""
         self.next_slot_s = max(self.next_slot_s, slot_s + self.interval_s)
@@ -200,7 +207,7 @@ class MeterSlots:
             self.next_slot_s += past_s - past_s % self.interval_s
 
     def _is_open(self, slot_s: int) -> bool:
-        return slot_s >= self.next_slot_s or slot_s in self.gaps
+        return (slot_s >= self.next_slot_s and slot_s not in self.ahead) or slot_s in self.gaps
 
     def _open_between(self, from_ms: int, to_ms: int) -> list[int]:
         """Open slots at or after one instant and before another."""
@@ -209,7 +216,8 @@ class MeterSlots:
 
     def _pending(self, before_s: int) -> list[int]:
         """Slots without any first answer, before an instant in UTC seconds."""
-        return list(range(self.next_slot_s, before_s, self.interval_s))
+        self.ahead = {slot_s for slot_s in self.ahead if slot_s >= self.next_slot_s}
+        return [s for s in range(self.next_slot_s, before_s, self.interval_s) if s not in self.ahead]
 
     def _live(self, known: Known, slot_s: int) -> SlotReading:
         return SlotReading(

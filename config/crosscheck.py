@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from config import scalars
-from config.expand import Draft
+from config.expand import Draft, overlap
 from config.faults import Findings, Path, suggestion
 from config.model import DLT645, Line, Meter
 from config.sections import Entry, Sections
@@ -28,8 +28,8 @@ class ModelFacts:
     evidence: str
 
 
-def check_lines(sections: Sections, findings: Findings) -> None:
-    """One port has one owner, one address on a line one meter."""
+def check_lines(sections: Sections, draft: Draft, findings: Findings) -> None:
+    """One port has one owner, one address on a line one meter at a time: a new meter may have its predecessor's."""
     ports: dict[str, str] = {}
     for entry in sections.lines:
         line = entry.of
@@ -47,11 +47,11 @@ def check_lines(sections: Sections, findings: Findings) -> None:
                 "tcp:// is Modbus TCP; DL/T 645 behind a transparent converter is socket://",
             )
     for entry in sections.lines:
-        _check_neighbours(entry, [m for m in sections.meters if m.of.line == entry.of.id], findings)
+        _check_neighbours(entry, [m for m in sections.meters if m.of.line == entry.of.id], draft, findings)
 
 
-def _check_neighbours(line: Entry[Line], meters: list[Entry[Meter]], findings: Findings) -> None:
-    taken: dict[tuple[str, str | int], str] = {}
+def _check_neighbours(line: Entry[Line], meters: list[Entry[Meter]], draft: Draft, findings: Findings) -> None:
+    taken: dict[tuple[str, str | int], list[str]] = {}
     dlt645 = any(entry.of.protocol in DLT645 for entry in meters)
     for entry in meters:
         meter = entry.of
@@ -62,20 +62,27 @@ def _check_neighbours(line: Entry[Line], meters: list[Entry[Meter]], findings: F
             key, kind, at = "unit", "modbus", meter.unit
         else:
             continue
-        if (kind, at) in taken:
-            other = taken[kind, at]
+        others = taken.setdefault((kind, at), [])
+        other = next((known for known in others if _are_there_at_once(known, meter.id, draft)), None)
+        if other is not None:
             findings.fault(
                 (*entry.path, key),
                 f"线路 {line.of.id} 上电表 {other} 已用此地址",
                 f"meter {other} has this {key} on line {line.of.id} already",
             )
-        taken.setdefault((kind, at), meter.id)
+        others.append(meter.id)
         if kind == "modbus" and at == DLT645_START and dlt645:
             findings.fault(
                 (*entry.path, "unit"),
                 "104(68H)是 DL/T 645 帧起始符,不能与 DL/T 645 电表同线",
                 "104 (68H) begins DL/T 645 frames; it cannot share a line with DL/T 645 meters",
             )
+
+
+def _are_there_at_once(one: str, other: str, draft: Draft) -> bool:
+    """Whether both meters measure at some instant, as far as is told; a meter at no point is always there."""
+    times = {id_: [s for spot in draft.spots for s in spot.stretches if s.meter == id_] for id_ in (one, other)}
+    return not all(times.values()) or any(overlap(a, b) for a in times[one] for b in times[other])
 
 
 def check_meters(sections: Sections, models: Mapping[str, ModelFacts], names: set[str], findings: Findings) -> None:

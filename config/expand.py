@@ -56,6 +56,15 @@ class Hold:
     end: datetime | None
 
 
+BEGINNING = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
+END = datetime.fromisoformat("9999-12-31T00:00:00+00:00")
+
+
+def overlap(one: Stretch | Hold, other: Stretch | Hold) -> bool:
+    """Whether both hold at some instant."""
+    return (one.start or BEGINNING) < (other.end or END) and (other.start or BEGINNING) < (one.end or END)
+
+
 @dataclass(slots=True)
 class Draft:
     """What the configuration says about points, in the order of the file."""

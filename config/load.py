@@ -60,7 +60,7 @@ def load_data(data: dict[str, Any], directory: FilePath, findings: Findings) -> 
     draft = expand(sections, findings)
     named = {crosscheck.model_of(entry.of) for entry in sections.meters} - {None}
     facts = _facts(models, {name for name in models if name in named})
-    crosscheck.check_lines(sections, findings)
+    crosscheck.check_lines(sections, draft, findings)
     crosscheck.check_meters(sections, facts, {*models, *DLT645}, findings)
     crosscheck.check_ratios(sections, draft, facts, findings)
     crosscheck.check_broker(sections, findings)

@@ -13,14 +13,11 @@ from itertools import pairwise
 
 from config import scalars
 from config.crosscheck import unknown
-from config.expand import Draft, Hold, Spot, Stretch
+from config.expand import BEGINNING, END, Draft, Hold, Spot, Stretch, overlap
 from config.faults import Findings, Path
 from config.model import Park
 from config.sections import Sections
 from contract.schedule import Schedule
-
-BEGINNING = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
-END = datetime.fromisoformat("9999-12-31T00:00:00+00:00")
 
 
 def check_points(sections: Sections, draft: Draft, findings: Findings) -> None:
@@ -78,7 +75,7 @@ def check_meters_once(draft: Draft, findings: Findings) -> None:
     owners: dict[tuple[str, str], list[tuple[Stretch, str]]] = {}
     for spot in draft.spots:
         for before, after in pairwise(spot.stretches):
-            if _overlap(before, after):
+            if overlap(before, after):
                 findings.fault(
                     (*after.path, "from"),
                     f"计量点 {spot.id} 同一时间有两块表({before.meter}、{after.meter}),或起始未写",
@@ -87,7 +84,7 @@ def check_meters_once(draft: Draft, findings: Findings) -> None:
         for stretch in spot.stretches:
             others = owners.setdefault((stretch.meter, spot.register), [])
             for other, owner in others:
-                if owner != spot.id and _overlap(other, stretch):
+                if owner != spot.id and overlap(other, stretch):
                     findings.fault(
                         (*stretch.path, "meter"),
                         f"电表 {stretch.meter} 同一时间已属计量点 {owner};一表多户请在一个计量点上写份额",
@@ -95,10 +92,6 @@ def check_meters_once(draft: Draft, findings: Findings) -> None:
                         "tenants that share a meter have shares of one point",
                     )
             others.append((stretch, spot.id))
-
-
-def _overlap(one: Stretch | Hold, other: Stretch | Hold) -> bool:
-    return (one.start or BEGINNING) < (other.end or END) and (other.start or BEGINNING) < (one.end or END)
 
 
 def check_shares(draft: Draft, findings: Findings) -> None:

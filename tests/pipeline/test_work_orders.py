@@ -73,6 +73,37 @@ def test_a_meter_change_is_written_into_the_file_and_settled_to_the_last_count(f
     assert park.findings() == []
 
 
+def test_a_new_meter_may_have_the_address_of_its_predecessor(file: Path):
+    """One device answers to both ids; each is believed only for its own time."""
+    old, new = Run(), Run(start="0.12")
+    at = parse_instant("2026-07-15T02:07:00Z")
+    data = file.parent / "data"
+
+    def answers(_meter: str, ms: int) -> dict[str, Decimal]:
+        return {"import": (old if ms < at else new).shown(ms)}
+
+    park = Fed(configuration(file.read_text("utf-8")), answers, START, data)
+    park.run("2026-07-15T02:05:00Z")
+    final, initial = str(old.shown(at)), str(new.shown(at))
+    swap = ["replace-meter", "--config", file, "--meter", "m-1", "--new", "m-2", "--at", "2026-07-15 10:07"]
+    call(*swap, "--final", final, "--initial", initial, "--address", "000000000001")
+    park.configure(configuration(file.read_text("utf-8")))
+    park.run("2026-07-15T16:30:00Z")
+    assert [e.code for e in park.bodies(Event)] == ["meter_replaced"]
+    day = [d for d in park.bodies(Day) if d.tenant == "acme"][-1]
+    assert (day.complete, [s.meter for s in day.segments]) == (True, ["m-1", "m-2"])
+    first, last = day.segments[0].start, day.segments[1].end
+    assert day.total == (Decimal(final) - first) + (last - Decimal(initial))
+    assert park.findings() == []
+
+
+def test_two_meters_at_one_address_at_once_are_a_fault(file: Path):
+    text = file.read_text("utf-8")
+    twin = "\n  - {id: m-2, line: east, protocol: dlt645-2007, address: 000000000001, tenant: acme}\n  - {id: m-9"
+    file.write_text(text.replace("\n  - {id: m-9", twin), "utf-8")
+    assert "m-1" in call("check", "--config", file, code=78).output
+
+
 def test_a_move_ends_the_short_form_and_begins_the_next_tenancy(file: Path):
     move = ["tenancy", "--config", file, "--point", "m-1", "--at", "2026-07-16"]
     call(*move, "--in", "bolt", "--name", "博尔特", "--import", "1200")
