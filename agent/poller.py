@@ -29,7 +29,7 @@ PROBE_STEP_S = 0.5  # between looks at who may be probed
 ATTEMPTS = 3  # of a settlement read that was garbled or not confirmed
 REOPEN_S = (0.5, 1.0, 2.0, 5.0)  # between attempts to open a lost port: back within ten seconds of its return
 PROBE_LEAST_S = 5.0  # before a sweep: a probe may take a second, and reading who answers it another two
-PASSES_PART = 0.5  # of an interval at most for a sweep in three passes, so that chores and probes have time
+PASSES_PART = 0.5  # of an interval, at most, for a sweep in passes: chores and probes need time (agent.schedule)
 Put = Callable[[Finding], Awaitable[None]]
 
 

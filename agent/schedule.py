@@ -9,7 +9,7 @@ usually take. Dead meters and repetitions are not foreseen: a tenth of the inter
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from drivers.ports import Settings
 DLT645_DELAY_S = 0.2  # request's end to reply's begin; the standard allows 0.5 s, most take 0.05 to 0.25 s
 MODBUS_DELAY_S = 0.05
 REPLY_WAKE = 4  # FE before a reply, as most meters send them
+PASSES_PART = 0.5  # of an interval, at most, for a sweep in passes (agent.poller)
 USABLE = 0.9  # of an interval; the rest is for repetitions and meters that come back
 MEASURED_S, MEASURED_PART = 0.5, 0.01  # a reading counts as the slot's within this, at least, of the interval
 RTU_REQUEST, RTU_REPLY = 8, 5  # bytes of a request; of a reply besides its registers
@@ -45,11 +46,13 @@ class Traffic:
 
 
 def predict_sweep(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One object a line: {id, sweep_s, fits, exact, window_s, meters, at_baud, lines_needed}.
+    """One object a line: {id, sweep_s, looks_s, fits, exact, window_s, meters, at_baud, lines_needed}.
 
-    fits: the sweep takes at most nine tenths of the interval. exact: it takes no longer than `window_s`, so that every
-    reading can count as measured at its slot; otherwise slots are interpolated between readings, and say so. at_baud:
-    usual speeds above the line's own → sweep_s. lines_needed: over so many lines the meters would fit.
+    sweep_s: each meter's look and confirmation; looks_s: the looks alone. fits: the sweep takes at most nine tenths of
+    the interval. exact: the sweep takes no longer than `window_s`, or the looks do and the interval leaves time for two
+    confirmations each (agent.passes), so that every reading can count as measured at its slot; otherwise slots are
+    interpolated between readings, and say so. at_baud: usual speeds above the line's own → sweep_s. lines_needed: over
+    so many lines the meters would fit.
     """
     interval_s = config["settings"]["interval_s"]
     window_s = 2 * max(MEASURED_S, MEASURED_PART * interval_s)
@@ -57,13 +60,17 @@ def predict_sweep(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     for line in config["lines"]:
         meters = [meter for meter in config["meters"] if meter["line"] == line["id"]]
         sweep_s = sum(_meter_seconds(meter, config, None) for meter in meters)
+        looks_s = sum(_meter_seconds(meter, config, None, looks=True) for meter in meters)
+        apart_s = sweep_s + (sweep_s - looks_s)  # with a confirmation before the window as well
+        in_passes = looks_s <= window_s and apart_s <= PASSES_PART * interval_s
         faster = [baud for baud in USUAL_BAUDS if any(baud > meter["baud"] for meter in meters)]
         predictions.append(
             {
                 "id": line["id"],
                 "sweep_s": round(sweep_s, 2),
+                "looks_s": round(looks_s, 2),
                 "fits": sweep_s <= USABLE * interval_s,
-                "exact": sweep_s <= window_s,
+                "exact": sweep_s <= window_s or in_passes,
                 "window_s": window_s,
                 "meters": len(meters),
                 "at_baud": {
@@ -75,39 +82,52 @@ def predict_sweep(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     return predictions
 
 
-def _meter_seconds(meter: Mapping[str, Any], config: Mapping[str, Any], baud: int | None) -> float:
-    """One settlement read with its confirmation, at the meter's own speed or at least at `baud`."""
+def _meter_seconds(
+    meter: Mapping[str, Any], config: Mapping[str, Any], baud: int | None, *, looks: bool = False
+) -> float:
+    """One settlement read, with its confirmation unless `looks`, at the meter's own speed or at least at `baud`."""
     settings = Settings.parse(max(meter["baud"], baud or 0), meter["framing"])
-    return sum(exchange.seconds(settings) for exchange in exchanges(meter, config))
+    look, confirmation = look_and_confirmation(meter, config)
+    return sum(exchange.seconds(settings) for exchange in (look if looks else look + confirmation))
 
 
 def exchanges(meter: Mapping[str, Any], config: Mapping[str, Any]) -> list[Traffic]:
-    """What one settlement read of a meter puts on the wire: the look, then the one that confirms it."""
+    """What one settlement read of a meter puts on the wire."""
+    look, confirmation = look_and_confirmation(meter, config)
+    return look + confirmation
+
+
+def look_and_confirmation(meter: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[list[Traffic], list[Traffic]]:
     needed, wished = directions(meter["id"], dict(config))
     model: Mapping[str, Any] = next((model["data"] for model in config["models"] if model["id"] == meter["model"]), {})
     if meter["protocol"] == "modbus":
-        return list(_modbus(parse(model), needed, wished))
-    return list(_dlt645(meter, needed | wished, model))
+        return _modbus(parse(model), needed, wished)
+    return _dlt645(meter, needed | wished, model)
 
 
-def _dlt645(meter: Mapping[str, Any], wanted: frozenset[str], model: Mapping[str, Any]) -> Iterator[Traffic]:
+def _dlt645(
+    meter: Mapping[str, Any], wanted: frozenset[str], model: Mapping[str, Any]
+) -> tuple[list[Traffic], list[Traffic]]:
     edition = meter["protocol"].removeprefix("dlt645-")
     manners = Manners(wake=int(model.get("wake", Manners().wake)))
-    for name in sorted(wanted & REGISTERS[edition].keys()):
-        for di in REGISTERS[edition][name]:
-            exchange = read(edition, meter["address"], di, manners)
-            assert exchange.preamble == bytes((WAKE,)) * manners.wake
-            fixed_s = exchange.quiet_before_s + DLT645_DELAY_S
-            yield Traffic(len(exchange.request), exchange.reply_bytes, len(exchange.preamble) + REPLY_WAKE, fixed_s, 0)
+
+    def traffic(di: str) -> Traffic:
+        exchange = read(edition, meter["address"], di, manners)
+        assert exchange.preamble == bytes((WAKE,)) * manners.wake
+        fixed_s = exchange.quiet_before_s + DLT645_DELAY_S
+        return Traffic(len(exchange.request), exchange.reply_bytes, len(exchange.preamble) + REPLY_WAKE, fixed_s, 0)
+
+    asked = [REGISTERS[edition][name] for name in sorted(wanted & REGISTERS[edition].keys())]
+    return [traffic(block) for block, _ in asked], [traffic(single) for _, single in asked]
 
 
-def _modbus(model: MeterModel, needed: frozenset[str], wished: frozenset[str]) -> Iterator[Traffic]:
+def _modbus(model: MeterModel, needed: frozenset[str], wished: frozenset[str]) -> tuple[list[Traffic], list[Traffic]]:
     offered = model.settlement
     names = (needed | wished | {name for name in offered if name.startswith("import_t")}) & offered.keys()
     blocks = [offered[name].block for name in sorted(names)]
     first = plan(blocks, lambda block: block in blocks or model.may_read(block))
-    for block in (*first, *blocks):  # the second look asks in other shapes: at worst one value at a time
-        yield _registers(block, model)
+    # the second look asks in other shapes: at worst one value at a time
+    return [_registers(block, model) for block in first], [_registers(block, model) for block in blocks]
 
 
 def _registers(block: Block, model: MeterModel) -> Traffic:

@@ -1,6 +1,6 @@
-"""A paced line in one process and in virtual time: exact, whatever else the machine does; costs of processors are nothing.
+"""A paced line in one process and in virtual time: exact whatever else the machine does; processors cost nothing.
 
-async with virtual clock:  line, bus = played_line(Wire(…), clock);  poller on it;  bus.report()
+clock.run(…):  line, bus = played_line(Wire(…), clock);  poller on it;  bus.report()
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Slots on a slow line: the looks of all meters inside the window, believed only between two totals of another shape."""
+"""Slots on a slow line: the looks of all meters inside the window, believed between two totals."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ from drivers.meter import Look, Meter
 SLOT_S = 900
 START_MS = 1_790_000_100_000 // (SLOT_S * 1000) * SLOT_S * 1000 + 100_000
 WINDOW_MS = 9_000
+Spoil = Callable[[Accounted], None]
 LIMITS = Limits(Decimal(60), Decimal(10) ** 6)
 
 
-def slots(
-    wire: Wire, hours: float, spoil: Callable[[Accounted], None] = lambda bus: None
-) -> tuple[list[Finding], Accounted]:
+def slots(wire: Wire, hours: float, spoil: Spoil = lambda bus: None) -> tuple[list[Finding], Accounted]:
     """What a poller finds on such a line; ticks of all registers as the wire says."""
     config = asyncio.run(park(1, wire.meters, "dlt645-2007", baud=wire.baud, framing=wire.framing))
     clock = VirtualClock(START_MS)
@@ -90,7 +89,7 @@ def test_32_meters_at_2400_baud_are_all_read_within_9_s_of_the_slot_and_confirme
 
 
 def test_noise_and_dead_meters_cost_the_others_nothing() -> None:
-    """Every 40th character wrong somewhere, three meters dead: who was garbled is asked again inside the window."""
+    """One character in 2,500 is wrong, three meters are dead: who was garbled is asked again in the window."""
     random = Random(7)
 
     def spoil(bus: Accounted) -> None:
@@ -102,7 +101,7 @@ def test_noise_and_dead_meters_cost_the_others_nothing() -> None:
         bus.end = noisy
 
     wire = Wire("dlt645", 2400, "8E1", 32, delay_s=0.2, tick_ms=5_000, silent=[3, 11, 30])
-    found, bus = slots(wire, 1.1, spoil)
+    found, _ = slots(wire, 1.1, spoil)
     inside, repeated = 0, 0
     for sweep in by_slot(found).values():
         read = [finding for finding in sweep if isinstance(finding, Observation)]

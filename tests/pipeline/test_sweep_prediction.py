@@ -80,6 +80,16 @@ def test_a_line_fits_as_long_as_a_tenth_of_the_interval_is_left(tmp_path: Path) 
     assert (line["fits"], line["lines_needed"]) == (False, 2)
 
 
+def test_a_slow_line_is_exact_where_the_looks_alone_fit_into_the_window(tmp_path: Path) -> None:
+    """32 looks of 60 characters at 2400 baud with 0.22 s each: 15.84 s of 18 s; look and confirmation take 29.3 s."""
+    [line] = predict_sweep(config(site(tmp_path, 32)))
+    assert (line["exact"], line["looks_s"], line["sweep_s"]) == (True, 15.84, pytest.approx(29.3, abs=0.05))
+    [line] = predict_sweep(config(site(tmp_path, 40)))
+    assert (line["exact"], line["looks_s"]) == (False, 19.8)
+    [line] = predict_sweep(config(site(tmp_path, 1, interval="1min")))
+    assert line["exact"] is True
+
+
 def test_a_line_without_meters_takes_no_time(tmp_path: Path) -> None:
     file = tmp_path / "site.yaml"
     file.write_text("park: {id: p}\ngateway: {id: g}\nlines: [{id: a, port: /dev/x}]\n")
