@@ -93,6 +93,13 @@ def test_dlt645_models_have_forward_energy_and_unknown_formats_stay_data() -> No
     assert MODELS["wasion-1997"].data["line"] == {"baud": "1200", "framing": "8E1"}
 
 
+@pytest.mark.parametrize(
+    "brand", "holley hexing jonhua sanxing wasion chint-dtsu666 delixi linyang acrel-dtsd1352".split()
+)
+def test_the_brands_of_chinese_parks_are_found_by_name(brand: str) -> None:
+    assert MODELS[f"{brand}-2007"].data == MODELS["dlt645-2007"].data
+
+
 @pytest.mark.parametrize("nature", ["resettable", "combined", "clear-on-read"])
 def test_a_register_that_can_be_reset_or_adds_directions_is_refused_as_settlement(nature: str) -> None:
     with pytest.raises(ModelError, match=rf"registers\.import\.settle: .*{nature}"):
