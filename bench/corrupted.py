@@ -5,7 +5,9 @@
 Every corrupted answer is fed to the real reader of its request. One that is recognised begins a settlement read: the
 driver decodes it, asks its second question, and so on as on a line; each further answer is disturbed by the same model
 with probability ½, and always where the fault is repeatable. The register ticks between two answers now and then.
-Accepted and wrong is a billing value (import, export) that the meter did not show at any moment of the read.
+Every second read is one in passes (agent.passes): a total, later the corrupted block, later a total again, and the
+register ticks by several counts in between. Accepted and wrong is a billing value (import, export) that the meter did
+not show at any moment of the read; `elsewhen`: one that it showed, but a tick before or after its answer.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from random import Random
 from typing import Any, Protocol, TypeVar
 
 from agent.asking import ask
+from agent.passes import Passes
 from agent.reading import Missed, Observation
 from agent.validation import Limits, Validator
 from bench.noise import MODELS, Disturb, Noise
@@ -35,6 +38,8 @@ NOW_MS = 1_790_000_000_000
 LIMITS = Limits(Decimal(90), Decimal(10) ** 6)  # 100 A, three phases, six digits: 22.5 kWh in 15 minutes
 SAMPLES_A_CASE = 500
 CHUNK = 20_000
+PASS_MS = 13_000  # from one pass to the next
+MOST_TICKS = 4  # of a register from one pass to the next
 TICKS = 0.2  # probability that the register moves between two answers
 DISTURBED = 0.5  # of the answers after the first
 EXCHANGE_MS = 200
@@ -75,33 +80,45 @@ class _Listener:
 
 
 class _NoisyBus:
-    """Answers truly through the noise; the first answer is given."""
+    """Answers truly through the noise; the first answer to `question`, the look's first request, is given."""
 
-    def __init__(self, case: Case, first: bytes, disturb: Disturb, noise: Noise, random: Random) -> None:
+    def __init__(self, case: Case, question: bytes, disturb: Disturb, noise: Noise, random: Random) -> None:
         self.shown = [dict(case.registers)]
-        self._case, self._first, self._disturb, self._noise, self._random = case, first, disturb, noise, random
-        self._boot_ms = 0
+        self.given: bytes | None = None
+        self.boot_ms = 0
+        self.still = False  # the registers do not tick now
+        self.apart = False  # what was believed came from a read in passes
+        self._case, self._question, self._disturb = case, question, disturb
+        self._noise, self._random = noise, random
 
     async def exchange(self, exchange: Exchange) -> Answer:
-        heard = self._first if not self._boot_ms else self._next(exchange.request)
-        self._boot_ms += EXCHANGE_MS
+        if self.given is not None and exchange.request == self._question:
+            heard, self.given = self.given, None
+        else:
+            heard = self._next(exchange.request)
+        self.boot_ms += EXCHANGE_MS
         reader = exchange.reader()
         reply = reader.feed(heard)
         if reply is None:
             raise Garbled("noise", frame=heard)
-        return Answer(exchange.request, reply, self._boot_ms, NOW_MS + self._boot_ms, 0.0)
+        return Answer(exchange.request, reply, self.boot_ms, NOW_MS + self.boot_ms, 0.0)
 
-    def _next(self, request: bytes) -> bytes:
-        if self._random.random() < TICKS:
+    def move(self, ticks: int) -> None:
+        """The register ticks so often."""
+        for _ in range(ticks):
             self._case.tick()
             self.shown.append(dict(self._case.registers))
+
+    def _next(self, request: bytes) -> bytes:
+        if not self.still:
+            self.move(int(self._random.random() < TICKS))
         reply = self._case.answer(request)
         return self._disturb(reply) if self._noise.repeatable or self._random.random() < DISTURBED else reply
 
 
 def judge(make_case: MakeCase, noise: Noise, count: int, seed: str) -> Counter[str]:
     """Corrupts so many answers. Keys: corrupted, recognised, value (one look decoded to a wrong total), accepted,
-    wrong, wrong_tariff, trace of the first wrong one as `example …`."""
+    apart (of them in passes), elsewhen, wrong, wrong_tariff, trace of the first wrong one as `example …`."""
     random, tally, clock = Random(seed), Counter[str](), VirtualClock(NOW_MS)
     while tally["corrupted"] < count:
         case = make_case(random)
@@ -124,15 +141,49 @@ def judge(make_case: MakeCase, noise: Noise, count: int, seed: str) -> Counter[s
             tally["corrupted"] += 1
             if reply is not None:
                 tally["recognised"] += 1
-                bus = _NoisyBus(case, heard, disturb, noise, random)
-                _read(case, bus, clock, random, tally)
+                bus = _NoisyBus(case, exchange.request, disturb, noise, random)
+                bus.given = heard
+                apart = tally["recognised"] % 2 == 0
+                found = _run(_in_passes(case, bus, clock, random) if apart else _at_once(case, bus, clock))
                 case.registers.update(start)
+                _judge_read(found, case, bus, random, tally)
     return tally
 
 
-def _read(case: Case, bus: _NoisyBus, clock: VirtualClock, random: Random, tally: Counter[str]) -> None:
-    meter, before = case.meter(bus), dict(case.registers)
-    found = _run(ask(meter, LIMITS, clock, ATTEMPTS))
+async def _at_once(case: Case, bus: _NoisyBus, clock: VirtualClock) -> Observation | Missed:
+    return await ask(case.meter(bus), LIMITS, clock, ATTEMPTS)
+
+
+async def _in_passes(case: Case, bus: _NoisyBus, clock: VirtualClock, random: Random) -> Observation | Missed:
+    """As agent.poller does it, with the given answer in the middle pass, when the registers are as they are now."""
+    meter, passes, then = case.meter(bus), Passes(clock, lambda: None), dict(case.registers)
+    heard, bus.given, bus.still = bus.given, None, True
+    back = _ticks_back(case, random.randrange(MOST_TICKS + 1))
+    bus.shown += back
+    case.registers.update(back[0])
+    await passes.totals_before(meter)
+    case.registers.update(then)
+    bus.given, bus.still, bus.boot_ms = heard, False, bus.boot_ms + PASS_MS
+    await passes.blocks([meter])
+    bus.move(random.randrange(MOST_TICKS + 1))
+    bus.boot_ms += PASS_MS
+    found = await passes.confirmed(meter, LIMITS)
+    bus.apart = found is not None
+    return found or await ask(meter, LIMITS, clock, ATTEMPTS)
+
+
+def _ticks_back(case: Case, ticks: int) -> list[dict[str, Decimal]]:
+    """What the meter showed so many ticks ago, and since."""
+    now = dict(case.registers)
+    case.tick()
+    step = {name: case.registers[name] - value for name, value in now.items()}
+    return [
+        {name: max(value - n * step[name], Decimal(0)) for name, value in now.items()} for n in range(ticks, -1, -1)
+    ]
+
+
+def _judge_read(found: Observation | Missed, case: Case, bus: _NoisyBus, random: Random, tally: Counter[str]) -> None:
+    before = dict(case.registers)
     if isinstance(found, Missed):
         return
     tally["agreed"] += 1
@@ -149,6 +200,9 @@ def _read(case: Case, bus: _NoisyBus, clock: VirtualClock, random: Random, tally
         _example(tally, wrong, found)
     elif _wrong(found, bus.shown, tuple(before)):
         tally["wrong_tariff"] += 1
+    elif bus.apart:
+        tally["apart"] += 1
+        tally["elsewhen"] += any(found.registers[name] != before[name] for name in BILLING if name in found.registers)
 
 
 def _wrong(found: Observation, shown: list[dict[str, Decimal]], names: tuple[str, ...]) -> list[str]:
@@ -207,7 +261,7 @@ def _tasks(
                 yield noise.name, shape, size, f"{seed}:{shape}:{noise.name}:{at}", shapes
 
 
-COLUMNS = ("corrupted", "recognised", "agreed", "implausible", "accepted", "wrong_tariff", "wrong")
+COLUMNS = ("corrupted", "recognised", "agreed", "implausible", "accepted", "apart", "elsewhen", "wrong_tariff", "wrong")
 
 
 def campaign(title: str, shapes: Shapes) -> int:
