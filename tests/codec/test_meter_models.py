@@ -94,7 +94,7 @@ def test_dlt645_models_have_forward_energy_and_unknown_formats_stay_data() -> No
 
 
 @pytest.mark.parametrize(
-    "brand", "holley hexing jonhua sanxing wasion chint-dtsu666 delixi linyang acrel-dtsd1352".split()
+    "brand", ["holley", "hexing", "jonhua", "sanxing", "wasion", "chint-dtsu666", "delixi", "linyang", "acrel-dtsd1352"]
 )
 def test_the_brands_of_chinese_parks_are_found_by_name(brand: str) -> None:
     assert MODELS[f"{brand}-2007"].data == MODELS["dlt645-2007"].data
