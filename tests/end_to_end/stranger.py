@@ -227,8 +227,9 @@ class Stranger:
             exact = Fraction(v0) + (Fraction(v1) - Fraction(v0)) * Fraction(round(slot * 1000) - t0, t1 - t0)
             step = Decimal(1).scaleb(min(v0.as_tuple().exponent, v1.as_tuple().exponent))
             scaled = Decimal(int(exact / Fraction(step) * 2 + 1) // 2) * step
-            # by the profile of a like day the value lies anywhere between the two looks; else on the line
-            fits = v0 <= Decimal(said) <= v1 if reading["estimate"] in ("profile", "master") else scaled == Decimal(said)
+            # by a like day or the park's load the value lies anywhere between the two looks; else on the line
+            shaped = reading["estimate"] in ("profile", "master")
+            fits = v0 <= Decimal(said) <= v1 if shaped else scaled == Decimal(said)
             if not fits or not t0 <= slot * 1000 <= t1:
                 return False
         return reading["quality"] in ("interpolated", "estimated")
