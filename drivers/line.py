@@ -1,6 +1,6 @@
 """Sole owner of one bus: one exchange at a time, in the order of asking, each from silence to answer.
 
-    wait for silence | change speed | gate | preamble request | … | reply          → Answer
+    gate | wait for silence | change speed | preamble request | … | reply          → Answer
                                                               | … nothing …        → Silent
                                                               | … something else … → Garbled
 
@@ -146,11 +146,12 @@ class Line:
         try:
             if not self._is_open:
                 raise PortGone(f"line {self.id} is closed")
+            request = self._permitted(exchange)
             await self._fall_silent(exchange)
             if settings != self._current:
                 await self._port.configure(settings)
                 self._current = settings
-            return await self._ask(exchange)
+            return await self._ask(exchange, request)
         except PortGone as error:
             await self._lose(error)
             raise
@@ -181,9 +182,8 @@ class Line:
                 return
             self.statistics.stale += len(chunk.data) + chunk.damaged
 
-    async def _ask(self, exchange: Exchange) -> Answer:
+    async def _ask(self, exchange: Exchange, request: bytes) -> Answer:
         loop = asyncio.get_running_loop()
-        request = self._permitted(exchange)
         reader = exchange.reader()
         began, began_ms = loop.time(), self._clock.boot_ms()
         sent_at = began + self._wire_s(exchange, len(request))
@@ -192,6 +192,9 @@ class Line:
         try:
             if self._foreseeing is not None:
                 self._foreseeing.foresee(exchange.reply_bytes)
+            self.statistics.exchanges += 1
+            if self.trace is not None:
+                self.trace("tx", request, began_ms)
             await self._port.write(request)
             sent_at = self._last_byte_at = max(loop.time(), sent_at)
             heard = await self._listen(exchange, reader, sent_at)
@@ -227,9 +230,6 @@ class Line:
             self.statistics.forbidden += 1
             log.error("request refused: line=%s frame=%s", self.id, data.hex())
             raise
-        if self.trace is not None:
-            self.trace("tx", data, self._clock.boot_ms())
-        self.statistics.exchanges += 1
         return data
 
     async def _listen(self, exchange: Exchange, reader: ReplyReader, sent_at: float) -> _Heard:
@@ -263,14 +263,15 @@ class Line:
     async def _read(self, until: float) -> Chunk | None:
         """What comes next, None if nothing came by `until` (loop time). What waits already is given even after that."""
         loop = asyncio.get_running_loop()
-        chunk = None
-        for limit in (until, 0.0):  # the loop itself may have woken late: what came meanwhile counts
+        chunk = self._port.take()
+        if chunk is not None:
+            await asyncio.sleep(0)  # a device that talks without end must not keep the loop from the rest
+        elif until > loop.time():
             try:
-                async with asyncio.timeout_at(limit):
+                async with asyncio.timeout_at(until):
                     chunk = await self._port.read()
-                    break
             except TimeoutError:
-                continue
+                chunk = self._port.take()  # the loop itself may have woken late: what came meanwhile counts
         if chunk is None:
             return None
         self._last_byte_at = loop.time()

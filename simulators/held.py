@@ -47,6 +47,9 @@ class HeldPort:
     async def read(self) -> Chunk:
         return await self._port.read()
 
+    def take(self) -> Chunk | None:
+        return self._port.take()
+
     def discard(self) -> int:
         return self._port.discard()
 

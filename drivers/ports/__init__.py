@@ -68,6 +68,10 @@ class Port(Protocol):
         """Waits for what comes next, never empty unless damaged. Raises PortGone. Safe to cancel: no byte is lost."""
         ...
 
+    def take(self) -> Chunk | None:
+        """What has come and waits, without waiting for more; None if nothing has. Raises PortGone as `read` does."""
+        ...
+
     def discard(self) -> int:
         """Drops input that waits; returns how many bytes."""
         ...

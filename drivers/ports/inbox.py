@@ -53,11 +53,17 @@ class Inbox:
 
     async def get(self) -> Chunk:
         """The next chunk. Raises PortGone after the end. Safe to cancel."""
-        while not self._chunks:
-            if self._end is not None:
-                raise self.fault()
+        while (chunk := self.take()) is None:
             self._arrived.clear()
             await self._arrived.wait()
+        return chunk
+
+    def take(self) -> Chunk | None:
+        """The next chunk if there is one. Raises PortGone after the end."""
+        if not self._chunks:
+            if self._end is not None:
+                raise self.fault()
+            return None
         chunk = self._chunks.popleft()
         self._bytes -= len(chunk.data)
         return chunk

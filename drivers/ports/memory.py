@@ -39,6 +39,9 @@ class MemoryPort:
     async def read(self) -> Chunk:
         return await self._inbox.get()
 
+    def take(self) -> Chunk | None:
+        return self._inbox.take()
+
     def discard(self) -> int:
         return self._inbox.discard()
 

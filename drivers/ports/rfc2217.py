@@ -48,6 +48,9 @@ class Rfc2217Port:
     async def read(self) -> Chunk:
         return await self._inbox.get()
 
+    def take(self) -> Chunk | None:
+        return self._inbox.take()
+
     def discard(self) -> int:
         return self._inbox.discard()
 

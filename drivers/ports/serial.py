@@ -118,6 +118,13 @@ class SerialPort:
     async def read(self) -> Chunk:
         return await self._inbox.get()
 
+    def take(self) -> Chunk | None:
+        chunk = self._inbox.take()
+        if chunk is None:
+            self._take()  # what the kernel holds and the loop has not seen yet
+            chunk = self._inbox.take()
+        return chunk
+
     def foresee(self, count: int) -> None:
         """The answer to what is written next has so many bytes: after its first there is no need to look at each."""
         self._foreseen = count

@@ -38,6 +38,12 @@ class MiniPort:
             loop.remove_reader(self._fd)
         return Chunk(os.read(self._fd, 4096))
 
+    def take(self) -> Chunk | None:
+        try:
+            return Chunk(os.read(self._fd, 4096))
+        except BlockingIOError:
+            return None
+
     def discard(self) -> int:
         try:
             return len(os.read(self._fd, 4096))
