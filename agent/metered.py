@@ -10,6 +10,7 @@ from agent.profile import Profile
 from agent.reading import Observation
 from agent.shape import ParkLoad, Shape
 from agent.slots import MeterSlots
+from agent.tariff_witness import TariffWitness
 from agent.validation import Limits, Validator
 from contract.plan import Plan
 
@@ -28,6 +29,7 @@ class Metered:
     serial: str | None
     validator: Validator
     slots: MeterSlots
+    tariffs: TariffWitness
     polled: bool = True
     at: tuple[str | None, ...] = ()
     ratios: dict[str, Decimal] = field(default_factory=dict)  # `ct`, `pt` as configured
@@ -49,8 +51,10 @@ def metered_of(meter: dict[str, Any], limits: Limits, plan: Plan, next_slot_s: i
             primary, secondary = meter[name].split("/")
             ratios[name] = Decimal(primary) / Decimal(secondary)
     polled = meter["protocol"] != "manual"
+    tariffs = TariffWitness(plan.interval_s, plan.utc_offset_s)
     at = meter["line"], meter["protocol"], str(meter.get("address") or meter.get("unit") or "")
-    return Metered(meter["id"], meter["line"], meter.get("serial"), Validator(limits), slots, polled, at, ratios)
+    validator = Validator(limits)
+    return Metered(meter["id"], meter["line"], meter.get("serial"), validator, slots, tariffs, polled, at, ratios)
 
 
 def states_another(known: str | None, stated: str) -> bool:

@@ -213,6 +213,17 @@ class Recorder:
             supersedes=supersedes,
         )
         self._books.reading(self._log.add(body), body)
+        if reading.quality == "measured":
+            self._compare_tariffs(metered, reading)
+
+    def _compare_tariffs(self, metered: Metered, reading: SlotReading) -> None:
+        """The meter's own tariff registers against the schedule; an event when they begin to disagree."""
+        step_s = reading.slot_s - self._plan.interval_s
+        point = self._plan.point_of(metered.id, step_s)
+        period = None if point is None else self._plan.period_at(step_s, self._plan.points[point].schedule)[0]
+        ran = metered.tariffs.take(reading.slot_s, reading.registers, period)
+        if ran is not None:
+            self._event("meter", metered.id, "tariff_mismatch", {"registers": ran}, at_ms=reading.slot_s * 1000)
 
     def _undated(self, metered: Metered, seen: Observation, checks: list[Check]) -> None:
         body = Reading(
