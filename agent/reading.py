@@ -83,6 +83,15 @@ class Stated:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockMoved:
+    """How far a meter's clock moved against ours since the look before, in seconds."""
+
+    meter: str
+    wall_ms: int
+    moved_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Witness:
     """Registers at an instant in the past, from the meter's own memory (freeze, load_profile) or a person (manual).
 
@@ -120,7 +129,7 @@ class Happened:
     details: dict[str, str | int]
 
 
-Finding = Observation | Missed | SweepDone | LineState | Stated | Backfilled | Happened
+Finding = Observation | Missed | SweepDone | LineState | Stated | ClockMoved | Backfilled | Happened
 
 
 def exchanged(answer: Answer) -> Exchanged:

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 from agent.books import Books
+from agent.clock_witness import ClockWitness
 from agent.corrections import Corrections, PastOf, no_past
 from agent.inbox import Inbox
 from agent.log import Log
 from agent.metered import Metered, point_at, states_another
-from agent.reading import Backfilled, Finding, Happened, LineState, Missed, Observation, Stated, SweepDone
+from agent.reading import Backfilled, ClockMoved, Finding, Happened, LineState, Missed, Observation, Stated, SweepDone
 from agent.ring import ranges
 from agent.slots import Known, SlotReading
 from agent.store import Receipt
@@ -60,6 +61,7 @@ class Recorder:
         self._queue: asyncio.Queue[Finding | Receipt] = asyncio.Queue(QUEUE)
         self._refusals: list[tuple[int, str, str]] = []
         self.time = Timekeeper(clock)
+        self._clocks = ClockWitness()
         self.remember: Callable[[], None] = lambda: None  # reads the books back once there is a time to read them by
         self.alive_ms = clock.boot_ms()
 
@@ -109,6 +111,10 @@ class Recorder:
             self._line(finding)
         elif isinstance(finding, Stated):
             self._stated(self.meters[finding.meter], finding)
+        elif isinstance(finding, ClockMoved):
+            moved_s = self._clocks.take(finding.meter, finding.moved_s)
+            if moved_s is not None:  # so many at once: it was ours
+                self._event("gateway", self._log.identity.gateway, "clock_dispute", {"meters_moved_s": moved_s})
         elif isinstance(finding, Backfilled):
             self.corrections.put(finding)
         elif isinstance(finding, Happened):

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from agent.hearing import Dlt645Ear
 from agent.program import changes, disagreement, in_force
-from agent.reading import Finding, Happened, Missed, Observation, Stated
+from agent.reading import ClockMoved, Finding, Happened, Missed, Observation, Stated
 from contract.records import instant
 from drivers.clock import Clock
 from drivers.dlt645 import requests
@@ -190,6 +190,8 @@ class Watch:
         moment = datetime.fromisoformat(shown[0]).replace(tzinfo=UTC).timestamp() * 1000
         off_s = round((moment + 500 - self._utc_offset_ms - shown[1]) / 1000)
         before, since_ms = self._change(meter.id, "clock_off_s", str(off_s), now_ms)
+        if before is not None:
+            await self._put(ClockMoved(meter.id, now_ms, off_s - int(before)))
         if abs(off_s) > CLOCK_OFF_S and (before is None or abs(int(before)) <= CLOCK_OFF_S):
             await self._put(Happened(meter.id, "clock_dispute", since_ms, now_ms, {"offset_s": off_s}))
 
