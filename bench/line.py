@@ -22,19 +22,21 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from agent.meters import build_meter
+from agent.meters import Drivers
 from agent.poller import Polled, Poller
 from agent.reading import Finding, Observation
 from agent.validation import Limits
 from bench.paced import Paced, Wire
 from bench.parks import park
-from drivers.clock import RealClock
+from bench.virtual import Played, played_line
+from drivers.clock import Clock, RealClock, VirtualClock
 from drivers.line import Line
 from drivers.loop import precise_loop
 from drivers.modbus.adu import encode_rtu, read_request
 from drivers.ports import Settings
 from drivers.ports.serial import SerialPort
 
+START_MS = 1_790_000_000_000
 LIMITS = Limits(Decimal(100), Decimal(10) ** 6)
 
 
@@ -90,20 +92,19 @@ async def raw(sweeps: int) -> dict[str, Any]:
 
 
 class _Bench:
-    def __init__(self, case: Case, seed: int) -> None:
-        self.case = case
+    def __init__(self, case: Case, seed: int, config: dict[str, Any], clock: Clock) -> None:
+        self.case, self.config, self.clock = case, config, clock
         self.dead = set(random.Random(f"{seed}:{case}").sample(range(1, case.meters + 1), case.dead))
         self.found: list[Finding] = []
 
     async def run(self) -> dict[str, Any]:
         case = self.case
         kind = case.protocol.partition("-")[0]
-        config = await park(1, case.meters, case.protocol, baud=case.baud, framing=case.framing)
         wire = Wire(kind, case.baud, case.framing, case.meters, silent=sorted(self.dead), strict=case.strict)
-        self.child = await Paced.start([wire])
-        line = Line("l0", SerialPort(self.child.ports[0]), Settings.parse(case.baud, case.framing), RealClock())
-        polled = [Polled(build_meter(meter, config, line), LIMITS) for meter in config["meters"]]
-        self.poller = Poller(line, polled, RealClock(), lambda t_s: t_s + 900, self._put)
+        line = await self._line(wire)
+        drivers = Drivers(self.config)
+        polled = [Polled(drivers.build(meter, line), LIMITS) for meter in self.config["meters"]]
+        self.poller = Poller(line, polled, self.clock, lambda t_s: t_s + 900, self._put)
         await line.open()
         for n in range(case.warm):
             await self.poller._sweep(0, first=not n)
@@ -116,18 +117,28 @@ class _Bench:
         await self.child.close()
         return result
 
+    async def _line(self, wire: Wire) -> Line:
+        self.child: Paced | Played
+        if isinstance(self.clock, VirtualClock):
+            line, bus = played_line(wire, self.clock)
+            self.child = Played(bus)
+            return line
+        self.child = paced = await Paced.start([wire])
+        return Line("l0", SerialPort(paced.ports[0]), Settings.parse(wire.baud, wire.framing), self.clock)
+
     async def _put(self, finding: Finding) -> None:
         self.found.append(finding)
 
     async def _counted(self) -> dict[str, Any]:
-        began, cpu = time.monotonic(), _cpu_s()
+        began, cpu = self._now_s(), _cpu_s()
         for n in range(self.case.counted):
             await self.poller._sweep(0, first=not self.case.warm and not n)
-        took, cpu = time.monotonic() - began, _cpu_s() - cpu
+        took, cpu = self._now_s() - began, _cpu_s() - cpu
         [account] = await self.child.report()
         return {
             "efficiency": round(account["wire_min"] / took, 4),
             "gap_violations": account["gap_violations"],
+            "violations": account["violations"],
             "lag_ms": account["lag_ms"],
             "exchanges": account["exchanges"],
             "unanswered": account["unanswered"],
@@ -140,13 +151,16 @@ class _Bench:
     async def _revived(self) -> float:
         """Seconds until the meter that returned last is read again: the worst of all that were dead."""
         await self.child.silence(0, set())
-        began = time.monotonic()
+        began = self._now_s()
         awaited = {f"m-0-{number}" for number in self.dead}
-        while awaited and time.monotonic() - began < 120:
+        while awaited and self._now_s() - began < 120:
             self.found.clear()
             await self.poller._sweep(0)
             awaited -= {finding.meter for finding in self.found if isinstance(finding, Observation)}
-        return round(time.monotonic() - began, 1)
+        return round(self._now_s() - began, 1)
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time()
 
 
 def _cpu_s() -> float:
@@ -154,17 +168,33 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def measure(name: str, seed: int, *, virtual: bool) -> dict[str, Any]:
+    """One case, or `raw`, as `main` prints it; in virtual time if asked."""
+    if name == "raw":
+        with asyncio.Runner(loop_factory=precise_loop) as runner:
+            return runner.run(raw(4))
+    case = CASES[name]
+    config = asyncio.run(park(1, case.meters, case.protocol, baud=case.baud, framing=case.framing))
+    if virtual:
+        clock = VirtualClock(START_MS)
+        return clock.run(_Bench(case, seed, config, clock).run())
+    with asyncio.Runner(loop_factory=precise_loop) as runner:
+        return runner.run(_Bench(case, seed, config, RealClock()).run())
+
+
 def main() -> None:
     names = ("raw", *CASES)
     parser = argparse.ArgumentParser(description=f"How much of a line's time carries readings: {', '.join(names)}")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="all if none is named")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--virtual", action="store_true", help="in virtual time: what the rules cost, processors nothing"
+    )
     options = parser.parse_args()
     if unknown := [name for name in options.cases if name not in names]:
         parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(names)}")
-    for name in options.cases or names:
-        with asyncio.Runner(loop_factory=precise_loop) as runner:
-            result = runner.run(raw(4) if name == "raw" else _Bench(CASES[name], options.seed).run())
+    for name in options.cases or (CASES if options.virtual else names):
+        result = measure(name, options.seed, virtual=options.virtual)
         sys.stdout.write(json.dumps({"case": name, **result}) + "\n")
         sys.stdout.flush()
 

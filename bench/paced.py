@@ -87,6 +87,9 @@ class Accounted(Bus):
             "unanswered_s": 0.0,
         }
         self.answered_at: dict[int, float] = {}
+        self.violations: list[dict[str, float]] = []
+        self._due: list[float] = []  # of the last answer's first and last character, those that have not gone yet
+        self._late_s = 0.0
         self._lags: deque[float] = deque(maxlen=MOST_LAGS)
 
     def receive(self, data: bytes) -> None:
@@ -100,10 +103,29 @@ class Accounted(Bus):
                 self._lags.append(lag_s)
                 if lag_s < -JITTER_S:
                     self.account["gap_violations"] += 1
+                    self._witness(now, lag_s)
                     self._spoiled = self._strict
         self.account["tx"] += len(data)
         self._request_s += self._seconds(len(data))
         super().receive(data)
+
+    def _witness(self, now: float, lag_s: float) -> None:
+        """How late this process was with the answer that was talked into: a master cannot wait for it for ever."""
+        pending_s = (now - due for due in self._due)
+        late_s = max(self._late_s, *pending_s, 0.0)
+        self.violations.append({"lag_ms": round(1000 * lag_s, 1), "answer_late_ms": round(1000 * late_s, 1)})
+
+    def _expect(self, *due: float) -> None:
+        """Watches when the first and the last character of an answer really go."""
+        loop = asyncio.get_running_loop()
+        self._due, self._late_s = list(due), 0.0
+        for when in due:
+            loop.call_at(when, self._arrived, when)
+
+    def _arrived(self, due: float) -> None:
+        if due in self._due:
+            self._due.remove(due)
+            self._late_s = max(self._late_s, asyncio.get_running_loop().time() - due)
 
     def _heard(self) -> None:
         deaf = self._spoiled
@@ -118,7 +140,9 @@ class Accounted(Bus):
 
     def _answer(self, replies: list[Reply], noise: object, at_ms: int) -> None:
         for start, data in self._on_the_wire(replies):
-            self._answer_until = self._deliver(data, self._sent_until + start)
+            began = self._sent_until + start
+            self._expect(began + self._seconds(1), began + self._seconds(len(data)))
+            self._answer_until = self._deliver(data, began)
             self.account["exchanges"] += 1
             self.account["rx"] += len(data)
             self.account["wire_min"] += self._request_s + start + self._seconds(len(data)) + self._gap_s
@@ -130,7 +154,7 @@ class Accounted(Bus):
         lags = [round(1000 * lag_s, 3) for lag_s in sorted(self._lags)]
         lag_ms = {name: lags[int(part * (len(lags) - 1))] for name, part in PARTS.items()} if lags else {}
         times = {"elapsed": elapsed, "first_at": self.first_at, "answered_at": self.answered_at, "lag_ms": lag_ms}
-        return {**self.account, **times}
+        return {**self.account, **times, "violations": self.violations}
 
 
 class _SpinningSelector(selectors.SelectSelector):

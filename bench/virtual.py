@@ -5,6 +5,9 @@ clock.run(…):  line, bus = played_line(Wire(…), clock);  poller on it;  bus.
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from bench.paced import Accounted, Wire
 from drivers.clock import Clock
 from drivers.line import Line
@@ -23,6 +26,26 @@ class _Joined(MemoryPort):
     async def write(self, data: bytes) -> None:
         self._require_open()
         self._bus.receive(data)
+
+
+class Played:
+    """The bus of `played_line` as `bench.paced.Paced` has its lines: the same words, in the same process."""
+
+    def __init__(self, bus: Accounted) -> None:
+        self._bus = bus
+
+    async def reset(self) -> None:
+        self._bus.reset()
+
+    async def report(self) -> list[dict[str, Any]]:
+        return [self._bus.report()]
+
+    async def silence(self, line: int, meters: set[int]) -> float:
+        self._bus.rack.silent = set(meters)
+        return asyncio.get_running_loop().time()
+
+    async def close(self) -> None:
+        self._bus.stop()
 
 
 def played_line(wire: Wire, clock: Clock) -> tuple[Line, Accounted]:

@@ -1,6 +1,7 @@
 """What one meter was found to need: how long it takes to answer, how much preamble, how much silence before a request.
 
-    wait        2.5 × its slowest answer of late, between floor and ceiling; after a silence once the whole ceiling
+    wait        2.5 × its slowest answer of late, between floor and ceiling; after a silence once the whole ceiling;
+                never heard yet, half a second or more as its neighbours need
     preamble    FE 4 → 2 → 1 → 0          a step at a time, each tried on a question of its own; a step that
     quiet       20 → 10 → 5 → 2 → 0 ms    silences the meter is taken back for good, and asked again at once as before
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 FLOOR_S = 0.1  # the shortest wait; meters that take 30 ms take 80 when they are busy
 FACTOR = 2.5  # of the slowest answer
 FORGETS = 0.99  # a slow answer counts half after 70 others
-WHOLE_EVERY = 8  # of the questions to a silent meter: so many it gets the whole ceiling once
+STRANGER_FLOOR_S = 0.5  # for the first question to a meter: the longest that DL/T 645 allows
+STRANGER_WHOLE = 11  # questions without an answer, after which a meter that was never heard gets its whole time
+WHOLE_EVERY = 24  # of the questions to a silent meter: so many it gets the whole ceiling once
 WAKES = (4, 2, 1, 0)
 QUIETS_S = (0.02, 0.01, 0.005, 0.002, 0.0)
 SETTLED = 3  # answers in a row at one step before the next is tried
@@ -78,11 +81,12 @@ class Habits:
     def wait_s(self, ceiling_s: float, line_slowest_s: float) -> float:
         """How long to wait for the answer's first byte. line_slowest_s: what meters on this line take, 0 unknown."""
         known_s = self.slowest_s if self.slowest_s is not None else line_slowest_s
-        whole = self.misses == 1 if self.slowest_s is not None else self.misses == 0
-        if whole or not known_s or self.misses % WHOLE_EVERY == WHOLE_EVERY - 1:
+        is_stranger = self.slowest_s is None
+        whole_at = STRANGER_WHOLE if is_stranger else 1
+        if not known_s or self.misses == whole_at or self.misses % WHOLE_EVERY == WHOLE_EVERY - 1:
             return ceiling_s
-        factor = FACTOR if not self.misses else 2 * FACTOR
-        return min(ceiling_s, max(FLOOR_S, factor * known_s))
+        floor_s = STRANGER_FLOOR_S if is_stranger and not self.misses else FLOOR_S
+        return min(ceiling_s, max(floor_s, FACTOR * known_s))
 
     def answered(self, latency_s: float) -> None:
         self.misses = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from drivers.dlt645.requests import read
 from drivers.errors import Garbled, Silent
 from drivers.exchange import Answer, Exchange
-from drivers.habits import FLOOR_S, WHOLE_EVERY, HabitualBus
+from drivers.habits import FLOOR_S, STRANGER_WHOLE, WHOLE_EVERY, HabitualBus
 from drivers.line import LineStatistics
 from drivers.modbus import adu
 from drivers.modbus.replies import RtuReply
@@ -99,8 +100,15 @@ def test_a_dead_meter_costs_little_but_gets_its_whole_time_now_and_then() -> Non
 
 def test_a_meter_that_never_answered_is_waited_for_like_its_neighbours() -> None:
     meter = Meter(latency_s=9.0)
-    ask(made(meter, slowest_s=0.05), modbus(), 3)
-    assert [exchange.reply_timeout_s for exchange in meter.asked] == [0.5, pytest.approx(0.25), pytest.approx(0.25)]
+    ask(made(meter, slowest_s=0.05), replace(modbus(), reply_timeout_s=1.0), 13)
+    quick = pytest.approx(0.125)
+    assert [exchange.reply_timeout_s for exchange in meter.asked] == [0.5, *[quick] * 10, 1.0, quick]
+
+
+def test_a_slow_meter_among_quick_ones_is_heard_soon_and_from_then_on() -> None:
+    for latency_s, missed in ((0.45, 0), (0.9, STRANGER_WHOLE)):
+        meter = Meter(latency_s)
+        assert ask(made(meter, slowest_s=0.03), replace(modbus(), reply_timeout_s=1.0), 20) == 20 - missed
 
 
 def test_the_modbus_silence_is_never_shortened() -> None:

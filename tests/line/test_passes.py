@@ -135,27 +135,33 @@ class Scripted:
 
 
 @pytest.mark.parametrize(
-    ("before", "block", "after", "believed"),
+    ("before", "block", "after", "later", "believed"),
     [
-        ("5.00", ("5.00", "4.00"), "5.00", True),
-        ("5.00", ("5.01", "4.01"), "5.03", True),
-        (None, ("5.01", "4.01"), "5.01", True),
-        (None, ("5.01", "4.01"), "5.03", False),  # nothing stands before it
-        ("5.02", ("5.01", "4.01"), "5.03", False),  # it fell
-        ("5.00", ("5.02", "4.02"), "5.01", False),  # what stands behind it is less
-        ("5.00", ("5.01", None), "5.03", False),  # ticks, and no tariffs add up
-        ("5.00", ("5.01", "3.50"), "5.03", False),
-        ("5.00", ("8.01", "7.01"), "8.02", False),  # no load explains it
+        ("5.00", ("5.00", "4.00"), "5.00", [], True),
+        ("5.00", ("5.01", "4.01"), "5.03", [("5.04", "4.04")], True),
+        ("5.00", ("5.01", "4.00"), "5.03", [("5.04", "4.04"), ("5.05", "4.04")], True),  # cut at different moments
+        (None, ("5.01", "4.01"), "5.01", [], True),
+        (None, ("5.01", "4.01"), "5.03", [("5.04", "4.04")] * 3, False),  # nothing stands before it
+        ("5.02", ("5.01", "4.01"), "5.03", [("5.04", "4.04")] * 3, False),  # it fell
+        ("5.00", ("5.02", "4.02"), "5.01", [("5.04", "4.04")] * 3, False),  # what stands behind it is less
+        ("5.00", ("5.01", None), "5.03", [("5.04", None)] * 3, False),  # no tariffs that could show the growth
+        ("5.00", ("5.01", "4.03"), "5.03", [("5.04", "4.04"), ("5.05", "4.05"), ("5.06", "4.05")], False),
+        ("5.00", ("8.01", "7.01"), "8.02", [("8.03", "7.03")] * 3, False),  # no load explains it
     ],
 )
-def test_a_look_is_believed_by_equality_or_between_two_totals(
-    before: str | None, block: tuple[str, str | None], after: str, believed: bool
+def test_a_look_is_believed_by_equality_or_by_what_stands_around_it(
+    before: str | None,
+    block: tuple[str, str | None],
+    after: str,
+    later: list[tuple[str, str | None]],
+    believed: bool,
 ) -> None:
     async def run() -> Observation | None:
         clock = VirtualClock(START_MS)
         passes = Passes(clock, lambda: None)
+        more = [look(*block, 27_000) for block in later]
         said = [] if before is None else [look(before, None, 0)]
-        meter = cast(Meter, Scripted(*said, look(*block, 13_000), look(after, None, 26_000)))
+        meter = cast(Meter, Scripted(*said, look(*block, 13_000), look(after, None, 26_000), *more))
         if before is not None:
             await passes.totals_before(meter)
         await passes.blocks([meter])
