@@ -8,10 +8,12 @@ enough for a millisecond not to matter go the usual way.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import select
 import selectors
 
 PRECISE_BELOW_S = 0.05
+PR_SET_TIMERSLACK = 29  # linux/prctl.h
 
 
 class PreciseSelector(selectors.EpollSelector):
@@ -25,6 +27,12 @@ class PreciseSelector(selectors.EpollSelector):
         return super().select(timeout)
 
 
+def _keep_time_sharp() -> None:
+    """The kernel puts off a thread's timers by up to 50 µs, to wake up for several at once; not this one's."""
+    ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)  # nanoseconds; fails nowhere that matters
+
+
 def precise_loop() -> asyncio.AbstractEventLoop:
     """For `asyncio.Runner(loop_factory=…)`. select takes descriptors below 1024: make the loop before the rest."""
+    _keep_time_sharp()
     return asyncio.SelectorEventLoop(PreciseSelector())
