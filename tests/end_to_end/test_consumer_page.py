@@ -65,7 +65,7 @@ async def consumed(code: str, key: str, messages: list[Message], enough: str) ->
 
 
 def told(park: Played, messages: list[Message], enough: str) -> str:
-    key = base64.b64encode(base64.b64decode(park.agent.log.vkey.split("+")[-1])[1:]).decode()
+    key = base64.b64encode(base64.b64decode(park.agent.log.vkey.split("+", 2)[2])[1:]).decode()
     return asyncio.run(consumed(program("consumer.md"), key, messages, enough))
 
 
