@@ -115,6 +115,12 @@ class FloodedPort(ScriptedPort):
     async def read(self) -> Chunk:
         if not self.written:
             return await super().read()
+        return self._flood()
+
+    def take(self) -> Chunk | None:
+        return self._flood() if self.written else super().take()
+
+    def _flood(self) -> Chunk:
         self._clock.move(0.01)
         return Chunk(b"\x68" * 12)
 
