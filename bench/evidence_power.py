@@ -1,8 +1,12 @@
-"""`python -m bench.evidence_power [--images N] [--seed S]`: power cuts, as disk images rebuilt from a recorded run.
+"""`python -m bench.evidence_power [--images N] [--seed S] [--jobs J]`: power cuts, as images of recorded runs.
 
     a run under strace ─▶ every write, truncate and sync of the store's files, and every publish ─▶ cut anywhere
     ─▶ image: what was synced is there; of what was not, each write is whole, missing, or torn at a sector
     ─▶ open, compare
+
+Every thousand images have a run of their own, with sweeps of other sizes. Runs and images live in memory where there is
+a tmpfs: what a sync promises is modelled here, so a disk would only make it slow. A worker per core; results depend on
+the seed alone.
 
 What is modelled: loss, reordering and tearing (512-byte sectors) of unsynced writes, file by file; lengths follow the
 writes that survive. Not modelled: a flash that loses what it said it had synced, or damages its neighbours; directory
@@ -13,23 +17,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import multiprocessing
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from agent.store import DATABASE, Store, StoreError
+from agent.store import DATABASE, Reader, Store, StoreError
 from bench.evidence_auditor import make_log, reading
 from contract.tree import leaf_hash
 from drivers.clock import RealClock
 
+MEMORY = Path("/dev/shm")
+PART = 1000  # images of one recorded run
 SECTOR = 512
 START_S = 1_783_641_600
 SWEEPS = 60  # enough for the WAL to be checkpointed and begun again
@@ -80,22 +88,23 @@ class Disk:
         return files
 
 
-def record(directory: Path) -> list[Step]:
+def record(directory: Path, seed: int) -> list[Step]:
     """A run of the log in a child, as its system calls."""
     trace = directory / "trace"
     command = ["strace", "-f", "-y", "-xx", "-s", "1000000", "-e", f"trace={CALLS}", "-o", str(trace)]
     data = directory / "data"
-    subprocess.run([*command, sys.executable, "-m", "bench.evidence_power", "--run", str(data)], check=True)
+    command += [sys.executable, "-m", "bench.evidence_power", "--run", str(data), "--seed", str(seed)]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     return list(_steps(trace, data))
 
 
-def run(data: Path) -> None:
-    """The recorded run: sweeps of growing size; a size is published after its commit, never before."""
+def run(data: Path, seed: int) -> None:
+    """The recorded run: sweeps of any size; a size is published after its commit, never before."""
 
     async def main() -> None:
         clock = RealClock(trusted=True)
         store, log = await make_log(data, clock, audited=False)
-        random = Random(1)
+        random = Random(seed)
         for n in range(SWEEPS):
             for meter in range(random.randint(1, 30)):
                 log.add(reading(meter, START_S + 900 * n))
@@ -187,59 +196,61 @@ def check(files: dict[str, bytes], published: int, leaves: list[bytes], place: P
         os.close(store._lock)
 
 
-def campaign(images: int, seed: int, *, lying: bool = False) -> dict[str, int]:
-    """So many images, cut points drawn evenly over the run from the first record on.
+def campaign(images: int, seed: int, *, lying: bool = False, jobs: int = 1) -> Counter[str]:
+    """So many images; what was wrong with them. See `part`."""
+    parts = [(min(PART, images - at), seed * 1_000_000 + at, lying) for at in range(0, images, PART)]
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        sums = sum(pool.map(part, *zip(*parts, strict=True)), Counter[str]())
+    return Counter({name: sums[name] for name in ("images", "runs", "steps", "records", "lost", "corrupt", "other")})
+
+
+def part(images: int, seed: int, lying: bool) -> Counter[str]:
+    """Images of one run, cut points drawn evenly over it from the first record on.
 
     lying: syncs of the WAL do nothing, which must show; the counter-check of this experiment.
     """
-    random = Random(seed)
-    directory = Path(tempfile.mkdtemp(prefix="hubiao-power-"))
-    steps = [step for step in record(directory) if not (lying and step.what == "sync" and step.file.endswith("-wal"))]
-    whole = Disk()
-    for step in steps:
-        whole.play(step)
-    store = Store(directory / "data", RealClock().hold)
-    epoch = store._open_checked()[-1]
-    leaves = [leaf for _, _, leaf in store._records(epoch, 0, 1 << 30)]
-    store._close()
-    os.close(store._lock)
-    sums = {
-        "images": 0,
-        "steps": len(steps),
-        "published": whole.published,
-        "lost": 0,
-        "corrupt": 0,
-        "other": 0,
-        "beyond": 0,
-    }
-    first = next(n for n, step in enumerate(steps) if step.what == "publish")
-    cuts = sorted(random.randrange(first, len(steps) + 1) for _ in range(images))
-    disk, played = Disk(), 0
-    for cut in cuts:
-        while played < cut:
-            disk.play(steps[played])
-            played += 1
-        wrong = check(disk.image(random), disk.published, leaves, directory / "image")
-        sums["images"] += 1
-        sums["lost"] += "were published" in wrong or wrong == "empty"
-        sums["corrupt"] += wrong.startswith("corrupt")
-        sums["other"] += wrong == "other records"
-    shutil.rmtree(directory)
-    return sums
+    random, sums = Random(seed), Counter[str]()
+    with tempfile.TemporaryDirectory(prefix="hubiao-power-", dir=MEMORY if MEMORY.is_dir() else None) as name:
+        directory = Path(name)
+        steps = record(directory, seed)
+        leaves = _leaves(directory / "data")
+        if lying:
+            steps = [step for step in steps if not (step.what == "sync" and step.file.endswith("-wal"))]
+        first = next(n for n, step in enumerate(steps) if step.what == "publish")
+        disk, played = Disk(), 0
+        for cut in sorted(random.randrange(first + 1, len(steps) + 1) for _ in range(images)):
+            for step in steps[played:cut]:
+                disk.play(step)
+            played = cut
+            wrong = check(disk.image(random), disk.published, leaves, directory / "image")
+            sums["images"] += 1
+            sums["lost"] += "were published" in wrong or wrong == "empty"
+            sums["corrupt"] += wrong.startswith("corrupt")
+            sums["other"] += wrong == "other records"
+    return sums + Counter(runs=1, steps=len(steps), records=len(leaves))
+
+
+def _leaves(data: Path) -> list[bytes]:
+    reader = Reader(data)
+    try:
+        return [leaf for _, _, leaf in reader.records(reader.epochs[-1])]
+    finally:
+        reader.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--lying", action="store_true", help="the counter-check: syncs of the WAL do nothing")
-    parser.add_argument("--run", type=Path)
+    parser.add_argument("--run", type=Path, help="the recorded run itself")
     options = parser.parse_args()
     if options.run:
-        run(options.run)
+        run(options.run, options.seed)
         return
     began = time.monotonic()
-    sums = campaign(options.images, options.seed, lying=options.lying)
+    sums = campaign(options.images, options.seed, lying=options.lying, jobs=options.jobs)
     print(f"seed {options.seed}: " + ", ".join(f"{name} {n}" for name, n in sums.items()))
     print(f"{time.monotonic() - began:.0f} s")
 
