@@ -167,11 +167,18 @@ class MemoryLog:
 class Fed:
     """A park from its start on. `registers` says what each meter shows at each instant."""
 
-    def __init__(self, config: dict[str, Any], registers: RegistersAt, start: str, data: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        registers: RegistersAt,
+        start: str,
+        data: Path | None = None,
+        log: Callable[[Hand, Identity], MemoryLog] = MemoryLog,
+    ) -> None:
         self.clock = Hand(parse_instant(start))
         self.registers = registers
         settings = config["settings"]
-        self.log = MemoryLog(self.clock, Identity(settings["park"], settings["gateway"], config["version"]))
+        self.log = log(self.clock, Identity(settings["park"], settings["gateway"], config["version"]))
         self._data = data
         self.configure(config)
 
