@@ -76,11 +76,6 @@ def load_or_create(data: Path) -> Ed25519PrivateKey:
     return load_key(data) if (data / KEY_FILE).exists() else create_key(data)
 
 
-def public_raw(key: Ed25519PrivateKey) -> bytes:
-    """The 32 bytes of the public key."""
-    return key.public_key().public_bytes_raw()
-
-
 def fingerprint(public: bytes) -> str:
     """What people compare: the first 16 bytes of SHA-256 of the raw public key, hex in groups of four."""
     text = hashlib.sha256(public).digest()[:_FINGERPRINT_BYTES].hex()

@@ -21,9 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import ring
 from agent.epochs import ROLLED_BACK, START, Known, judge
-from agent.keys import public_raw
 from agent.store import Aside, Batch, Epoch, Receipt, Store, StoreDamaged, StoreError, StoreFull
-from contract.note import Checkpoint, VerifierKey, origin, sign_checkpoint, verifier_key
+from contract.note import Checkpoint, VerifierKey, origin, public_raw, sign_checkpoint, verifier_key
 from contract.records import Body as RecordBody
 from contract.records import Boot, Config, Event, Head, Pruned, Witness, encode, instant, new_salt
 from contract.tree import Frontier, TreeError, leaf_hash

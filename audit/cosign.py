@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from audit.store import Log, LogId, Store, alarm
 from contract import note
@@ -40,7 +41,7 @@ class AuditorKey:
     @property
     def verifier(self) -> str:
         """What gateways pin."""
-        return note.verifier_key(self.name, self.private.public_key().public_bytes_raw(), note.COSIGNATURE)
+        return note.verifier_key(self.name, note.public_raw(self.private), note.COSIGNATURE)
 
 
 def create_key(path: Path, name: str) -> AuditorKey:
@@ -50,7 +51,7 @@ def create_key(path: Path, name: str) -> AuditorKey:
         verifier = note.parse_verifier_key(key.verifier)
     except note.NoteError as error:
         raise KeyFault(str(error)) from error
-    seed = bytes([note.COSIGNATURE]) + key.private.private_bytes_raw()
+    seed = bytes([note.COSIGNATURE]) + key.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
     text = f"{_PREFIX}{name}+{verifier.id.hex()}+{base64.b64encode(seed).decode()}\n"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "w") as file:

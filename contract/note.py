@@ -119,6 +119,13 @@ def parse_checkpoint(body: str) -> Checkpoint:
     return Checkpoint(lines[0], int(lines[1]), root)
 
 
+def public_raw(private_key: Ed25519PrivateKey) -> bytes:
+    """The 32 bytes of its public key, in the words of cryptography 38: Debian 12 has no newer one for 32-bit ARM."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
 def sign_checkpoint(private_key: Ed25519PrivateKey, checkpoint: Checkpoint) -> str:
     """The signed note of a checkpoint, under a key named like its origin."""
     body = format_checkpoint(checkpoint)
@@ -127,7 +134,7 @@ def sign_checkpoint(private_key: Ed25519PrivateKey, checkpoint: Checkpoint) -> s
 
 def sign_note(private_key: Ed25519PrivateKey, name: str, body: str) -> str:
     """A note with one signature. `body` ends with a line feed. Raises NoteError."""
-    key = private_key.public_key().public_bytes_raw()
+    key = public_raw(private_key)
     signature = private_key.sign(body.encode())
     text = body + "\n" + _line(name, key_id(name, ED25519, key) + signature)
     parse_note(text)
@@ -167,7 +174,7 @@ def cosign(private_key: Ed25519PrivateKey, name: str, text: str, seconds: int) -
     """The note with an auditor's cosignature added: I hold every record below its size, at my time (POSIX seconds)."""
     body, _ = parse_note(text)
     parse_checkpoint(body)
-    key = private_key.public_key().public_bytes_raw()
+    key = public_raw(private_key)
     signature = private_key.sign(_cosigned(body, seconds))
     return text + _line(name, key_id(name, COSIGNATURE, key) + seconds.to_bytes(8, "big") + signature)
 

@@ -1,4 +1,4 @@
-"""Builds what a gateway is installed from, into `dist/`: `python packaging/build.py [x86_64] [aarch64]`, `make dist`.
+"""Builds what a gateway is installed from, into `dist/`: `python packaging/build.py [ARCH…]`, `make dist` for all.
 
     hubiao-V-py3-none-any.whl                   from the commit, not from the working tree
     hubiao-V-linux-ARCH.tar.gz                  wheels, requirements.txt with hashes, install.sh
@@ -32,7 +32,11 @@ ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 # Debian 12 has glibc 2.36, so wheels for any older one will do
 GLIBC_MINORS = (17, 24, 26, 27, 28, 31, 34, 35)
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf"}
+# cffi has no armv7l wheel, and cryptography needs it: there Debian's own python3-cryptography is used, through the
+# environment's view of the system. iotcore has none either: the demo takes mosquitto.
+FROM_DEBIAN = {"armv7l": ("python3-cryptography",)}
+WITHOUT = {"armv7l": {"cryptography", "cffi", "pycparser", "iotcore"}}
 
 
 def main(architectures: list[str]) -> None:
@@ -56,7 +60,8 @@ def main(architectures: list[str]) -> None:
             (house / "THIRD-PARTY.md").write_text(bill_of_materials.licences(wheels), encoding="utf-8")
             shutil.copy(sbom, house / "sbom.cdx.json")
             made += [sbom, _tarball(house, dist, seconds)]
-            made.append(deb.build(source, house, dist, version, ARCHITECTURES[name], seconds))
+            debian = FROM_DEBIAN.get(name, ())
+            made.append(deb.build(source, house, dist, version, ARCHITECTURES[name], seconds, depends=debian))
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(made)]
     (dist / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
     for line in lines:
@@ -104,7 +109,8 @@ def _wheelhouse(house: Path, architecture: str, own: Path) -> list[Path]:
     """Fills `house` with the wheels for an architecture and what installs them; gives the libraries' wheels."""
     wheels = house / "wheels"
     wheels.mkdir(parents=True)
-    entries = "\n".join(lock.runtime(ROOT / "requirements.lock").values()) + "\n"
+    needed = lock.runtime(ROOT / "requirements.lock")
+    entries = "\n".join(needed[each] for each in sorted(needed.keys() - WITHOUT.get(architecture, set()))) + "\n"
     wanted = house / "requirements.txt"
     wanted.write_text(entries, encoding="utf-8")
     platforms = [f"--platform=manylinux_2_{minor}_{architecture}" for minor in GLIBC_MINORS]
@@ -116,6 +122,8 @@ def _wheelhouse(house: Path, architecture: str, own: Path) -> list[Path]:
     digest = hashlib.sha256(own.read_bytes()).hexdigest()
     wanted.write_text(f"{entries}hubiao=={own.name.split('-')[1]} \\\n    --hash=sha256:{digest}\n", encoding="utf-8")
     shutil.copy(HERE / "install.sh", house)
+    if architecture in FROM_DEBIAN:
+        (house / "debian-packages").write_text("\n".join(FROM_DEBIAN[architecture]) + "\n", encoding="utf-8")
     shutil.copy(ROOT / "LICENSE", house)
     return libraries
 

@@ -22,7 +22,7 @@ Version: {version}
 Architecture: {architecture}
 Maintainer: hubiao developers <maintainers@hubiao.example>
 Installed-Size: {size}
-Depends: python3 (>= 3.11), python3 (<< 3.12), passwd
+Depends: {depends}
 Recommends: systemd, ca-certificates
 Suggests: mosquitto
 Section: net
@@ -33,12 +33,18 @@ Description: per-tenant energy of a resale park, with evidence
  tenant used in each tariff period, seals it in a signed log and publishes it
  over MQTT. Brings its Python libraries along; installs without network.
 """
+DEPENDS = ("python3 (>= 3.11)", "python3 (<< 3.12)", "passwd")
 SCRIPTS = ("postinst", "prerm", "postrm")
 DOCUMENTS = ("README.md", "README.zh-CN.md", "CHANGELOG.md", "SECURITY.md", "docs/operations.md", "docs/security.md")
 
 
-def build(source: Path, house: Path, dist: Path, version: str, architecture: str, seconds: int) -> Path:
-    """Packs `house` (see build.py) with the documents of `source`; every file dated `seconds` since 1970."""
+def build(
+    source: Path, house: Path, dist: Path, version: str, architecture: str, seconds: int, *, depends: tuple[str, ...]
+) -> Path:
+    """Packs `house` (see build.py) with the documents of `source`; every file dated `seconds` since 1970.
+
+    `depends` names the Debian packages that take the place of wheels.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         tree = Path(temporary, "hubiao")
         _lay_out(source, house, tree)
@@ -50,7 +56,10 @@ def build(source: Path, house: Path, dist: Path, version: str, architecture: str
             (control / script).write_text(text, encoding="utf-8")
         files = [path for path in sorted(tree.rglob("*")) if path.is_file() and not path.is_symlink()]
         size = sum(path.stat().st_size for path in files) // 1024
-        (control / "control").write_text(CONTROL.format(version=version, architecture=architecture, size=size))
+        needed = ", ".join((*DEPENDS, *depends))
+        (control / "control").write_text(
+            CONTROL.format(version=version, architecture=architecture, depends=needed, size=size)
+        )
         sums = (
             f"{hashlib.md5(p.read_bytes()).hexdigest()}  {p.relative_to(tree)}\n"
             for p in files

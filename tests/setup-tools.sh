@@ -1,13 +1,15 @@
 #!/bin/sh
-# What the tests use beside Python: mosquitto (the reference broker), mbpoll, and a browser for the status page: Chromium
-# with node, and playwright-core in a cache outside this directory. Installed when that is possible, said when not.
+# What the tests use beside Python: mosquitto (the reference broker), mbpoll, systemd-analyze, and a browser for the status
+# page: Chromium with node, and playwright-core in a cache outside this directory. Installed when that is possible, said
+# when not.
 there() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 missing=""
-for tool in mosquitto mbpoll chromium npm; do
+for tool in mosquitto mbpoll chromium npm systemd-analyze; do
     there "$tool" || missing="$missing $tool"
 done
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing; } >/dev/null 2>&1
+    packages=$(echo "$missing" | sed 's/systemd-analyze/systemd/')
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $packages; } >/dev/null 2>&1
 fi
 for tool in $missing; do
     there "$tool" || echo "not installed: $tool; tests that need it are skipped"

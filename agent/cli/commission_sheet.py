@@ -10,7 +10,8 @@ from typing import Any
 from agent.cli import Failure
 from agent.cli.words import language, t
 from agent.commissioning import Acceptance
-from agent.keys import KEY_FILE, KeyFault, fingerprint, load_key, public_raw
+from agent.keys import KEY_FILE, KeyFault, fingerprint, load_key
+from contract.note import public_raw
 
 STYLE = """\
 body { font: 10pt sans-serif; margin: 1cm }

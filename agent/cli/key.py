@@ -11,8 +11,9 @@ from agent.cli import Failure
 from agent.cli.output import document
 from agent.cli.places import data_directory, store_options
 from agent.cli.words import t
-from agent.keys import KeyFault, create_key, fingerprint, load_key, public_raw
+from agent.keys import KeyFault, create_key, fingerprint, load_key
 from agent.store import DATABASE, Reader, StoreError
+from contract.note import public_raw
 
 
 @click.group()
