@@ -1,7 +1,8 @@
 """`hubiao audit verify`: every log of the store as `hubiao verify` does it, and completeness by meter and slot.
 
 Findings of `contract.verify`, with readings decoded again from their raw frames and tariff periods from the texts in
-the log; beside them what only a store can show: forks, keys that changed, alarms of listeners, logs without a key.
+the log; beside them what only a store can show: forks, keys that changed, alarms of listeners, logs without a key,
+and how a gateway's logs follow one another.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from audit.periods import periods_from_texts
 from audit.store import Log, LogId, Store
+from audit.succession import lives, successions
 from contract.eras import GRACE_SLOTS
 from contract.grid import parse_utc_offset
 from contract.plan import Plan
@@ -20,6 +23,11 @@ from contract.records import parse_instant, parse_slot
 from contract.tree import HASH_BYTES
 from contract.verify import Evidence, verify
 from drivers.redecode import Redecoder
+
+_QUESTIONS = {
+    "epoch_unexplained": "a new epoch that names none before it, although this gateway had one",
+    "epoch_twice": "another log names the same epoch before it: two boxes from one backup?",
+}
 
 
 def verify_store(
@@ -29,18 +37,33 @@ def verify_store(
     auditors: Sequence[str] = (),
     progress: Callable[[LogId], None] | None = None,
 ) -> dict[str, Any]:
-    """{ok, logs: [{park, gateway, epoch, size, held, ok, key, first_bad, findings, completeness}], alarms}."""
+    """{ok, logs: [{park, gateway, epoch, size, held, ok, key, first_bad, findings, completeness, follows}], alarms}."""
     keys = store.keys()
     logs = []
     for which in store.logs(park):
         if progress is not None:
             progress(which)
         logs.append(verify_one(store, which, keys.get(f"{which.park}/{which.gateway}"), auditors))
+    _follow(store, logs)
     path = store.directory / "alarms.ndjson"
     alarms = [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
     if park is not None:
         alarms = [entry for entry in alarms if entry.get("park", park) == park]
     return {"ok": bool(logs) and not alarms and all(log["ok"] for log in logs), "logs": logs, "alarms": alarms}
+
+
+def _follow(store: Store, logs: Sequence[dict[str, Any]]) -> None:
+    """Adds to each log how it follows from the gateway's log before (see audit.succession), null for the first."""
+    by_id = {LogId(log["park"], log["gateway"], log["epoch"]): log for log in logs}
+    for _, ids in groupby(sorted(by_id), key=lambda which: which[:2]):
+        of_gateway = lives(store, list(ids))
+        for life, follows in zip(of_gateway, [None, *successions(of_gateway)], strict=True):
+            log = by_id[life.which]
+            log["follows"] = follows
+            if follows is not None and follows["code"] is not None:
+                log["ok"] = False
+                log["first_bad"] = 0
+                log["findings"].append({"code": follows["code"], "seq": 0, "text": _QUESTIONS[follows["code"]]})
 
 
 def verify_one(store: Store, which: LogId, key: str | None, auditors: Sequence[str] = ()) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """What a gateway needs of `requirements.lock`: hubiao's requirements and theirs, pinned with the lock's hashes.
 
-Run inside the environment that the lock was installed into, whose metadata tell who requires whom.
+`python packaging/lock.py NAME…` prints what those packages need instead. Run inside the environment that the lock was
+installed into, whose metadata tell who requires whom.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -30,9 +32,12 @@ def pinned(lock: Path) -> dict[str, str]:
 
 def runtime(lock: Path) -> dict[str, str]:
     """The part of the lock that an installed hubiao needs, with what installs it (pip). KeyError: not in the lock."""
+    return _needed(lock, [("hubiao", EXTRAS), ("pip", ())])
+
+
+def _needed(lock: Path, todo: list[tuple[str, tuple[str, ...]]]) -> dict[str, str]:
     entries = pinned(lock)
     names: set[str] = set()
-    todo: list[tuple[str, tuple[str, ...]]] = [("hubiao", EXTRAS), ("pip", ())]
     while todo:
         name, extras = todo.pop()
         if name in names:
@@ -47,3 +52,10 @@ def runtime(lock: Path) -> dict[str, str]:
 
 def _applies(wanted: Requirement, extra: str) -> bool:
     return wanted.marker is None or wanted.marker.evaluate({**TARGET, "extra": extra})
+
+
+if __name__ == "__main__":
+    for entry in _needed(
+        Path(__file__).parents[1] / "requirements.lock", [(name, ()) for name in sys.argv[1:]]
+    ).values():
+        sys.stdout.write(f"{entry}\n")

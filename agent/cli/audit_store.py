@@ -249,5 +249,22 @@ def _show(result: dict[str, Any]) -> None:
     for log in result["logs"]:
         for finding in log["findings"][:20]:
             click.echo(f"{log['park']}/{log['gateway']} {finding['seq']} {finding['code']}: {finding['text']}")
+    for log in result["logs"]:
+        if log["follows"] is not None and log["follows"]["previous"] is not None:
+            _show_follows(log["epoch"], log["follows"])
     for alarm in result["alarms"]:
         notice(t("警报：", "alarm: ") + str(alarm))
+
+
+def _show_follows(epoch: str, follows: dict[str, Any]) -> None:
+    before, cause, meters = follows["previous"][:8], follows["cause"], follows["between"]
+    held = "" if follows["held"] else t("（未持有）", " (not held)")
+    click.echo(t(f"{epoch[:8]} 接 {before}{held}：{cause}", f"{epoch[:8]} follows {before}{held}: {cause}"))
+    head = (
+        t("电表", "meter"),
+        t("前纪元末次", "last before"),
+        t("新纪元首次", "first after"),
+        t("其间 kWh", "kWh between"),
+    )
+    if meters:
+        table(head, [(row["meter"], row["from"], row["to"], row["kwh"] or "-") for row in meters])

@@ -1,4 +1,6 @@
-"""`hubiao key init|show`: the gateway's signing key, and what auditors and tenants need to check its signatures."""
+"""`hubiao key init|show|known`: the gateway's signing key, what auditors and tenants need to check its signatures, and
+what the key is known to have signed last.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,10 @@ from agent.cli import Failure
 from agent.cli.output import document
 from agent.cli.places import data_directory, store_options
 from agent.cli.words import t
+from agent.epochs import Known
 from agent.keys import KeyFault, create_key, fingerprint, load_key
 from agent.store import DATABASE, Reader, StoreError
-from contract.note import public_raw
+from contract.note import NoteError, parse_checkpoint, parse_note, public_raw, verifier_key, verify_checkpoint
 
 
 @click.group()
@@ -45,6 +48,30 @@ def show(config: Path | None, data: Path | None, as_json: bool) -> None:
     except KeyFault as error:
         raise Failure(str(error), 74) from error
     _show(public, _verifier_key(directory), as_json)
+
+
+@key.command()
+@click.argument("note", metavar="F", type=click.Path(path_type=Path))
+@store_options
+def known(note: Path, config: Path | None, data: Path | None) -> None:
+    """换新机前:告知此密钥最后签过的检查点(审核方的回执文件)/ before a dead gateway's successor starts: the newest
+    checkpoint that this key signed, from an auditor's receipt file, so that the new epoch names the right one.
+    """
+    directory = data_directory(config, data)
+    if (directory / DATABASE).exists():
+        text = t("已有存储,它自己知道签过什么", "there is a store, which knows by itself what was signed")
+        raise Failure(f"{directory}: {text}", 78)
+    try:
+        public = public_raw(load_key(directory))
+        text = note.read_text(encoding="utf-8")
+        name = parse_checkpoint(parse_note(text)[0]).origin
+        checkpoint = verify_checkpoint(text, verifier_key(name, public))
+    except KeyFault as error:
+        raise Failure(str(error), 74) from error
+    except (OSError, UnicodeDecodeError, NoteError) as error:
+        raise Failure(f"{note}: {error}", 78) from error
+    Known(directory).write(text)
+    click.echo(f"{checkpoint.origin} {checkpoint.size}")
 
 
 def _verifier_key(directory: Path) -> str | None:
