@@ -1,8 +1,9 @@
-"""The acceptance sheet to print and sign: what was seen at each meter, and the gateway's key."""
+"""The acceptance sheet to print and sign: what was seen at each meter, and the gateway's key, as text and QR code."""
 
 from __future__ import annotations
 
 import base64
+import io
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ STYLE = """\
 body { font: 10pt sans-serif; margin: 1cm }
 section { border: 1px solid #444; padding: 6px 10px; margin: 8px 0; break-inside: avoid }
 table { border-collapse: collapse } td, th { border: 1px solid #888; padding: 3px 6px; text-align: left }
-.bad { font-weight: bold } .sign td { height: 2.2em; min-width: 14em } code { font-size: 12pt }
+svg { margin: 6px 0 } .bad { font-weight: bold } .sign td { height: 2.2em; min-width: 14em } code { font-size: 12pt }
 """
 
 
@@ -83,7 +84,21 @@ def _key(directory: Path) -> str:
     except KeyFault as fault:
         return f"<p>{name}: {escape(str(fault))}</p>\n"
     raw = base64.b64encode(public).decode()
-    return f"<p>{name}: <code>{raw}</code><br>{t('指纹', 'fingerprint')}: <code>{fingerprint(public)}</code></p>\n"
+    return (
+        f"<p>{name}: <code>{raw}</code><br>{t('指纹', 'fingerprint')}: <code>{fingerprint(public)}</code></p>\n"
+        f"<p>{_qr(raw)}</p>\n"
+    )
+
+
+def _qr(text: str) -> str:
+    """An inline SVG of the key as `hubiao verify --key` takes it; without the extra, a line that says so."""
+    try:
+        import segno
+    except ImportError:
+        return t("二维码要装 hubiao[field]", "a QR code needs hubiao[field]")
+    drawn = io.BytesIO()
+    segno.make(text, error="m", micro=False).save(drawn, kind="svg", scale=4, xmldecl=False, svgns=False)
+    return drawn.getvalue().decode()
 
 
 def _signatures() -> str:

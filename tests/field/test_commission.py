@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from benches import NOON, Bench, effective
 
 from agent.cli.check_online import line_of
@@ -122,7 +124,7 @@ def test_the_accepted_event_is_left_for_the_agent_and_a_refused_one_is_not(tmp_p
     assert hand_over(tmp_path, seen, NOON) is None
 
 
-def test_the_sheet_names_the_key_and_escapes_what_people_typed(tmp_path: Path) -> None:
+def test_the_sheet_names_the_key_and_escapes_what_people_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = Acceptance("m-100", [Sight(Decimal("1.00"), Decimal("1.0"), Decimal("1.01"))], remarks="<script>")
     sheet = tmp_path / "sheet.html"
     config = {"settings": {"park": "xihu-01"}}
@@ -133,6 +135,10 @@ def test_the_sheet_names_the_key_and_escapes_what_people_typed(tmp_path: Path) -
     page = sheet.read_text("utf-8")
     assert re.search(r"<code>[A-Za-z0-9+/]{43}=</code>", page)
     assert "<script>" not in page
+    assert "<svg" in page
+    monkeypatch.setitem(sys.modules, "segno", None)
+    write_sheet(sheet, config, [seen], tmp_path)
+    assert "a QR code needs hubiao[field]" in sheet.read_text("utf-8")
 
 
 def test_a_display_must_lie_between_the_readings_around_it() -> None:
