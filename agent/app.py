@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,18 @@ from agent.metered import metered_of
 from agent.meters import METER_PROTOCOLS, Drivers, directions
 from agent.mqtt import Broker
 from agent.outbox import Outbox
-from agent.past import beginning, newest_config, past_of
+from agent.past import accepted_in, beginning, newest_config, past_of
 from agent.poller import Polled, Poller
+from agent.reading import Happened
 from agent.receipts import ReceiptRefused, RolledBack, Stick, judge, pinned
 from agent.recorder import Recorder
 from agent.restore import recent, remember_meters
 from agent.shape import ParkLoad
-from agent.store import Store
+from agent.store import Reader, Store
 from agent.timekeeping import undated_of_boot
 from agent.validation import Limits
 from agent.watch import Watch
+from contract.acceptance import one_source
 from contract.plan import Plan
 from contract.records import Config
 from contract.tariff import period_finder
@@ -110,6 +112,9 @@ class Agent:
         since_s = None if self.recorder.former is None else beginning(data, self.log.epoch)
         if self.recorder.former is not None and since_s is not None:
             books.replan(self.recorder.former, since_s, self.clock.wall_ms() // 1000)
+        for meter in self._not_accepted(data):
+            now_ms = self.clock.wall_ms()
+            self.recorder.take(Happened(meter["id"], "not_accepted", now_ms, now_ms, {"model": meter["model"]}))
         self.pollers = list(self._pollers(limits))
         if mqtt:
             self.outbox = Outbox(
@@ -122,6 +127,17 @@ class Agent:
                 metered=bool(mqtt.get("metered")),
             )
         await self.log.commit()
+
+    def _not_accepted(self, data: Path) -> list[Mapping[str, Any]]:
+        """Meters that are read and recorded, and must not be settled yet: said anew at each start."""
+        if not one_source(self.config):
+            return []
+        reader = Reader(data)
+        try:
+            lacking = accepted_in(reader).lacking(self.config)
+        finally:
+            reader.close()
+        return [meter for meter in self.config["meters"] if meter["id"] in lacking]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Polls, records and publishes until `stop`; then commits and says goodbye within five seconds."""

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from contract.acceptance import COMMISSIONED
+
 Text = tuple[str, str]  # zh, en
 CLAMP_TOLERANCE = Decimal("0.1")  # clamps are good for 2–3 %, loads move meanwhile
 LEAST_AMPERES = Decimal("0.5")  # below this a clamp shows nothing one could compare
@@ -105,7 +107,7 @@ class Acceptance:
     def details(self) -> dict[str, object]:
         """The event's own words: texts and lists of texts, no floats."""
         kept: dict[str, object] = {
-            "act": "commission",
+            "act": COMMISSIONED,
             "looks": [f"{one.before:f} {one.display:f} {one.after:f}" for one in self.sights],
             "ct_plate": self.plate,
             "clamp_a": [f"{one.name} {one.clamp:f}" for one in self.phases if one.clamp is not None],

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from agent.past import accepted_in
 from agent.store import Epoch, Reader
+from contract.acceptance import one_source
 from contract.energy import SlotValue
 from contract.plan import Plan
 from contract.records import Body, Config, Event, Head, Reading, decode, parse_slot, slot_instant
-from contract.sheet import Split, break_slot
+from contract.sheet import Row, Split, break_slot, sheet_at, sheet_between, sheet_edges, slots_beside, with_acceptance
 from contract.tariff import period_finder
 
 
@@ -76,6 +78,10 @@ class History:
                     found.values.setdefault((body.meter, parse_slot(body.slot)), value)
         return found
 
+    def not_accepted(self) -> set[str]:
+        """Meters whose energy is not to be settled yet. Reads the whole store where a model rests on one source."""
+        return accepted_in(self.reader).lacking(self.config) if one_source(self.config) else set()
+
     def first_slot(self) -> int | None:
         """The slot of the oldest reading that still stands in the store; None if there is none."""
         for _, _, body in self.records(0, ("reading",)):
@@ -106,6 +112,22 @@ class History:
             if isinstance(body, Config):
                 return asdict(body)
         raise LookupError(f"the store lacks its configuration {leaf.hex()}")
+
+
+def sheet_of(history: History, bounds: Sequence[int]) -> list[Row]:
+    """The reading sheet at an instant (one bound) or between two slots. Raises ValueError for bounds off the slots."""
+    plan, meters = history.plan, history.config["meters"]
+    edges = sheet_edges(plan, *bounds) if len(bounds) == 2 else []
+    known = history.known(edges or slots_beside(plan, bounds[0]), edges)
+
+    def value(meter: str, slot_s: int) -> SlotValue | None:
+        return known.values.get((meter, slot_s))
+
+    if edges:
+        rows = sheet_between(plan, meters, bounds[0], bounds[1], value, known.split, known.breaks)
+    else:
+        rows = sheet_at(plan, meters, bounds[0], value)
+    return with_acceptance(rows, history.not_accepted())
 
 
 def _is_of(kinds: Collection[str], record: bytes) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 
 from agent.revise import Stood
 from agent.store import Epoch, Reader
-from contract.records import Config, Gap, Reading, decode, parse_instant, parse_slot
+from contract.acceptance import Acceptances
+from contract.records import Config, Event, Gap, Reading, decode, parse_instant, parse_slot
 
 LOOK_BACK_DAYS = (2, 40, 400)  # how far before a correction its meter may last have been seen
 
@@ -34,6 +35,18 @@ def newest_config(data: Path, epoch: Epoch) -> Config | None:
     finally:
         reader.close()
     return None
+
+
+def accepted_in(reader: Reader) -> Acceptances:
+    """The meters that were accepted on site, as all epochs of a store tell."""
+    accepted = Acceptances()
+    for epoch in reader.epochs:
+        for _, record, _ in reader.records(epoch):
+            if record is not None and b'"kind":"event"' in record:
+                body = decode(record)[1]
+                if isinstance(body, Event):
+                    accepted.add(body.scope, body.id, body.code, body.details)
+    return accepted
 
 
 def beginning(data: Path, epoch: Epoch) -> int | None:

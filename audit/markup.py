@@ -40,6 +40,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "电表被更换或示数突变而没有工单",
         "a meter was exchanged, or its register leapt, without a work order",
     ),
+    "METER_NOT_ACCEPTED": (
+        "电表型号只有单一来源，未经现场验收",
+        "a meter's model rests on one source and nobody accepted it on site",
+    ),
     "EVIDENCE_BAD": ("证据核验发现问题", "verification of the evidence found something"),
 }
 

@@ -19,10 +19,11 @@ from typing import Any
 
 from audit.periods import periods_from_texts
 from audit.store import UNDATED, Log, LogId, Store
+from contract.acceptance import Acceptances, one_source
 from contract.energy import EXACT, SlotValue, ValueAt
 from contract.plan import Plan, Subject
 from contract.records import Event, Interval, Statement, canonical, decode, parse_instant, parse_slot
-from contract.sheet import Row, Split, break_slot, sheet_at, sheet_between, sheet_edges
+from contract.sheet import Row, Split, break_slot, sheet_at, sheet_between, sheet_edges, with_acceptance
 from contract.totals import total
 
 Days = tuple[date, date]
@@ -80,6 +81,7 @@ class _Gateway:
     readings: dict[tuple[str, int], SlotValue] = field(default_factory=dict)
     balances: dict[int, dict[str, Any]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
+    accepted: Acceptances = field(default_factory=Acceptances)
 
 
 class ParkEvidence:
@@ -100,6 +102,12 @@ class ParkEvidence:
     def tenants(self) -> list[str]:
         named = (entry["tenant"] for gateway in self._gateways.values() for entry in gateway.config["tenancies"])
         return list(dict.fromkeys(named))
+
+    @property
+    def not_accepted(self) -> set[str]:
+        """Meters whose energy is not to be settled yet."""
+        lacking = (gateway.accepted.lacking(gateway.config) for gateway in self._gateways.values())
+        return set().union(*lacking)
 
     @property
     def days(self) -> Days | None:
@@ -209,7 +217,7 @@ class ParkEvidence:
                 if slot is not None:
                     breaks.setdefault(raw["id"], {})[slot] = raw["code"]
             rows += sheet_between(plan, meters, from_s, to_s, value, split, breaks)
-        return rows
+        return with_acceptance(rows, self.not_accepted)
 
     def _load(self, store: Store, which: LogId, days: Days | None) -> None:
         log = self._opened[which] = store.log(which)
@@ -225,6 +233,10 @@ class ParkEvidence:
             known = self._gateways[which.gateway] = _Gateway(plan, config)
         else:
             known.plan, known.config = plan, config
+        if one_source(config):  # a meter may have been accepted long before the days that are asked about
+            for _, record in log.records(("event",)):
+                event = json.loads(record)
+                known.accepted.add(event["scope"], event["id"], event["code"], event["details"])
         for seq, record in log.records(("interval", "reading", "balance", "event"), self._months(store, days)):
             self._take(known, which, seq, record)
 

@@ -200,6 +200,8 @@ def _doubts(case: Case, payer: Payer) -> tuple[str, ...]:
         replaced = {event["id"] for event in events if event["code"] == "meter_replaced"}
         if any(event["code"] in _SWAPS and event["id"] not in replaced for event in events):
             doubts.append("METER_EXCHANGED")
+        if meters & case.evidence.not_accepted:
+            doubts.append("METER_NOT_ACCEPTED")
         if use.missing and Fraction(use.missing, use.owed) > case.limits.estimate_max_ratio:
             doubts.append("READINGS_MISSING")
     return tuple(doubts)

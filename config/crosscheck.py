@@ -14,6 +14,7 @@ from config.expand import Draft, overlap
 from config.faults import Findings, Path, suggestion
 from config.model import DLT645, Line, Meter
 from config.sections import Entry, Sections
+from contract.acceptance import ONE_SOURCE
 
 DLT645_START = 0x68  # 104: as a Modbus unit it would look like the start of a DL/T 645 frame to its neighbours
 ADDRESS_DIGITS = 12
@@ -141,11 +142,18 @@ def _check_model(entry: Entry[Meter], models: Mapping[str, ModelFacts], names: s
             f"型号 {name} 的协议是 {facts.protocol},不是 {meter.protocol}",
             f"model {name} speaks {facts.protocol}, not {meter.protocol}",
         )
-    elif facts.evidence == "one-source":
+    elif facts.evidence == ONE_SOURCE and meter.accepted:
         findings.notice(
-            f"注意:电表 {meter.id} 的型号 {name} 只有单一来源,未经现场核对;结算前请与表计显示比对",
+            f"注意:电表 {meter.id} 的型号 {name} 只有单一来源;配置称 {meter.accepted} 已验收,照此结算",
+            f"CAUTION: meter {meter.id}: model {name} rests on one source; it is settled since the configuration says "
+            f"it was accepted on {meter.accepted}",
+        )
+    elif facts.evidence == ONE_SOURCE:
+        findings.notice(
+            f"注意:电表 {meter.id} 的型号 {name} 只有单一来源,未经现场核对;照常抄读,"
+            "验收(hubiao commission)之前不作结算",
             f"CAUTION: meter {meter.id}: model {name} rests on one source and was not verified in the field; "
-            "compare with the meter's display before settling on it",
+            "it is read, and not settled until it was accepted (hubiao commission)",
         )
 
 

@@ -106,6 +106,7 @@ def _meter(meter: Meter, lines: Mapping[str, Mapping[str, Any]], models: Mapping
         "certificate": meter.certificate,
         "verified_until": meter.verified_until,
         "seal": meter.seal,
+        "accepted": meter.accepted,
         "room": meter.room,
     }
 

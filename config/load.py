@@ -23,6 +23,7 @@ from config.meter_models import ModelFile, load_models
 from config.model import DLT645
 from config.schedule_files import ScheduleFile, holiday_files, schedule_files
 from config.sections import read_sections
+from contract.acceptance import evidence_of
 from contract.schedule import Schedule
 from drivers.modbus import model as modbus_model
 
@@ -104,9 +105,9 @@ def _facts(models: Mapping[str, ModelFile], used: set[str]) -> dict[str, ModelFa
         protocol = str(file.data.get("protocol"))
         if protocol == "modbus":
             model = modbus_model.parse(file.data)
-            facts[name] = ModelFacts(protocol, model.values, model.evidence)
+            facts[name] = ModelFacts(protocol, model.values, evidence_of(file.data))
         else:
-            facts[name] = ModelFacts(protocol, "secondary", str(file.data.get("evidence", "agreed")))
+            facts[name] = ModelFacts(protocol, "secondary", evidence_of(file.data))
     return facts
 
 

@@ -189,6 +189,8 @@ class Meter(Section):
     certificate: Annotated[str | None, PRINTED] = None
     verified_until: Annotated[str | None, DATE] = None
     seal: Annotated[str | None, PRINTED] = None
+    accepted: Annotated[str | None, DATE] = None
+    """The site vouches that register and display were compared on this day: it is settled on a one-source model too."""
     room: Annotated[str | None, TEXT] = None
 
 

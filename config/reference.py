@@ -78,6 +78,7 @@ CHINESE = {
     "meters[].certificate": "检定证书号",
     "meters[].verified_until": "检定有效期至",
     "meters[].seal": "封印号",
+    "meters[].accepted": "现场保证此日已核对示数与显示:单一来源的型号据此结算",
     "meters[].room": "房号",
     "points[].id": "计量点编号",
     "points[].role": "用途",

@@ -29,7 +29,12 @@ EVENTS: dict[str, EventCode] = {
     "register_jumped": EventCode("示数突变", "register jumped beyond what the connection can carry", _METER),
     "rollover": EventCode("示数翻转(过零)", "register passed through zero", _METER),
     "reverse_flow": EventCode("反向有功走字", "energy flows backwards", _METER),
-    "accepted": EventCode("异常示数经人工确认", "a disputed register was accepted by a person", ("meter", "point")),
+    "accepted": EventCode(
+        "现场验收,或异常示数经人工确认", "a person accepted a meter, or a disputed register", ("meter", "point")
+    ),
+    "not_accepted": EventCode(
+        "单一来源的型号未经验收,不作结算", "a model known from one source, not accepted: not to be settled", _METER
+    ),
     "overload": EventCode("负荷超过表计额定电流", "load beyond the meter's rating", _METER),
     # who and what is connected
     "serial_changed": EventCode("表号变化", "another serial number answers", _METER),

@@ -11,7 +11,7 @@ never zero. A row is the meter's whole energy: shares and sub-meters behind it a
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
 from itertools import pairwise
@@ -52,7 +52,7 @@ class Row:
     """A line of the sheet. `start` is None at a mere instant; `holders`: (tenant, or None for vacant, and share).
 
     `kwh`: (end − start) × multiplier; `periods`: what the intervals give of it, by period; `why`: the code of the event
-    that makes the difference no consumption, "" if there is none.
+    that makes the difference no consumption, "" if none; `settles`: false while the meter waits to be accepted.
     """
 
     point: str
@@ -69,6 +69,7 @@ class Row:
     periods: Mapping[str, Decimal]
     quality: SheetQuality
     why: str = ""
+    settles: bool = True
 
     def figures(self) -> dict[str, Decimal]:
         """Everything numeric that is known: `multiplier`, `total`, `t1` …, `start_total`, `start_t1` …, `kwh`,
@@ -180,6 +181,11 @@ def sheet_between(
     return rows
 
 
+def with_acceptance(rows: Iterable[Row], lacking: Collection[str]) -> list[Row]:
+    """The rows, those of meters that were not accepted yet marked so."""
+    return [replace(row, settles=row.meter not in lacking) for row in rows]
+
+
 def row_document(row: Row) -> dict[str, Any]:
     """The row as JSON: instants in UTC, numbers as decimal strings, null for what is not known."""
     return {
@@ -197,6 +203,7 @@ def row_document(row: Row) -> dict[str, Any]:
         "periods": {name: plain(kwh) for name, kwh in row.periods.items()},
         "quality": row.quality,
         "why": row.why,
+        "settles": row.settles,
     }
 
 

@@ -60,4 +60,8 @@ def _cells(row: Row) -> list[str | None]:
     numbers = [
         plain(figures[name]) if name in figures else None for name in ("start_total", "total", "multiplier", "kwh")
     ]
-    return [row.room, " ".join(tenant or "-" for tenant, _ in row.holders), row.meter, *numbers, row.quality]
+    return [row.room, " ".join(tenant or "-" for tenant, _ in row.holders), row.meter, *numbers, _quality(row)]
+
+
+def _quality(row: Row) -> str:
+    return row.quality if row.settles else row.quality + t(",未验收,不作结算", ", not accepted: not to be settled")

@@ -27,6 +27,7 @@ from agent.cli.words import language, t
 from agent.commissioning import Acceptance, Phase, Sight, hint, phases_of, ratio_of
 from agent.inbox import Note, WorkOrder, leave
 from agent.meters import METER_PROTOCOLS, build_meter
+from contract.acceptance import ONE_SOURCE, evidence_of
 from drivers.clock import Clock, RealClock
 from drivers.errors import DriverError, LineError, PortGone
 from drivers.exchange import Noticed
@@ -86,13 +87,12 @@ class Visit:
         caution = model.get("caution")
         if caution:
             self.say(str(caution[language()]))
-        registers = model.get("registers") or {}
-        evidence = str((registers.get("import") or {}).get("evidence", "agreed"))
-        if evidence == "one-source":
+        evidence = evidence_of(model)
+        if evidence == ONE_SOURCE:
             self.say(
                 t(
-                    "此型号的寄存器表只有一个来源:核对要仔细",
-                    "one source alone for these registers: compare well",
+                    "此型号的寄存器表只有一个来源:核对要仔细,验收之前不作结算",
+                    "one source alone for these registers: compare well; nothing is settled on them until accepted",
                 )
             )
         return evidence

@@ -23,7 +23,14 @@ from agent.inbox import ManualReading, Note, WorkOrder
 from contract.records import plain
 
 SAME = ("line", "protocol", "model", "baud", "framing", "ct", "pt", "max_a", "phases", "digits", "room")
-OWN = ("address", "unit", "serial", "certificate", "seal")  # of the new device; never taken from the old one
+OWN = (
+    "address",
+    "unit",
+    "serial",
+    "certificate",
+    "seal",
+    "accepted",
+)  # of the new device; never taken from the old one
 
 
 @click.command(name="replace-meter")

@@ -13,10 +13,9 @@ from agent.cli import Failure
 from agent.cli.output import document, notice, table
 from agent.cli.places import LOCAL_INSTANT, local_text, opened_store, store_options, utc_seconds
 from agent.cli.words import t
-from agent.history import History
-from contract.energy import SlotValue, ValueAt
+from agent.history import History, sheet_of
 from contract.records import plain, slot_instant
-from contract.sheet import Row, row_document, sheet_at, sheet_between, sheet_edges, slots_beside
+from contract.sheet import Row, row_document
 from contract.sheet_compare import Comparison, Difference, compare
 
 FOUND = 3
@@ -101,23 +100,12 @@ def sheet(
 
 
 def _rows(history: History, bounds: list[int]) -> list[Row]:
-    plan, meters = history.plan, history.config["meters"]
-    if len(bounds) == 1:
-        known = history.known(slots_beside(plan, bounds[0]), [])
-        return sheet_at(plan, meters, bounds[0], _value_in(known.values))
-    from_s, to_s = bounds
-    if from_s >= to_s:
+    if len(bounds) == 2 and bounds[0] >= bounds[1]:
         raise click.UsageError(t("--from 要早于 --to", "--from must be before --to"))
     try:
-        edges = sheet_edges(plan, from_s, to_s)
+        return sheet_of(history, bounds)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    known = history.known(edges, edges)
-    return sheet_between(plan, meters, from_s, to_s, _value_in(known.values), known.split, known.breaks)
-
-
-def _value_in(values: dict[tuple[str, int], SlotValue]) -> ValueAt:
-    return lambda meter, slot_s: values.get((meter, slot_s))
 
 
 def _warn(history: History, rows: list[Row], bounds: list[int]) -> None:
@@ -135,6 +123,11 @@ def _warn(history: History, rows: list[Row], bounds: list[int]) -> None:
     missing = sum(row.quality == "missing" for row in rows)
     if missing:
         notice(t(f"{missing} 行缺示数或电量", f"{missing} rows lack a reading or the energy"))
+    waiting = [row.meter for row in rows if not row.settles]
+    if waiting:
+        names = ", ".join(dict.fromkeys(waiting))
+        zh = f"{names}: 型号只有单一来源,未经验收(hubiao commission),不作结算"
+        notice(t(zh, f"{names}: model known from one source, not accepted (hubiao commission): not to be settled"))
     for row in rows:
         if row.why:
             zh = f"{row.meter}: 期间有事件 {row.why},示数之差不是用电量"
@@ -160,6 +153,7 @@ def _cells(row: Row, names: dict[str, str], offset_s: int) -> dict[str, Any]:
         "to": local_text(row.end.at_s, offset_s),
         **row.figures(),
         "quality": row.quality,
+        "note": None if row.settles else t("未验收,不作结算", "not accepted: not to be settled"),
     }
 
 
@@ -185,9 +179,11 @@ def _write(cells: list[dict[str, Any]], instant: bool, xlsx: Path | None, csv_: 
     path = xlsx or csv_
     if path is None:
         return
-    from agent.cli.sheet_files import AT_HEADERS, DIFFERENCE, SPAN_HEADERS, write_csv, write_xlsx
+    from agent.cli.sheet_files import AT_HEADERS, DIFFERENCE, NOTE, SPAN_HEADERS, write_csv, write_xlsx
 
     headers = dict(AT_HEADERS if instant else SPAN_HEADERS)
+    if any(row["note"] for row in cells):
+        headers["note"] = NOTE
     if compared:
         headers["difference"] = DIFFERENCE
     try:
@@ -227,13 +223,14 @@ def _show(cells: list[dict[str, Any]]) -> None:
     columns = [*texts, ("to", "止", "to") if span else ("to", "时间", "at"), *FIGURES]
     shown = [column for column in columns if any(row.get(column[0]) is not None for row in cells)]
     head = [*(t(zh, en) for _, zh, en in shown), "quality"]
-    marked = any(row.get("difference") for row in cells)
+    beside = [("note", t("备注", "note")), ("difference", t("差异", "difference"))]
+    beside = [(key, text) for key, text in beside if any(row.get(key) for row in cells)]
     body = []
     for row in cells:
         line = [_shown(row.get(key)) for key, _, _ in shown]
         line.append(t(QUALITY_WORDS[row["quality"]], row["quality"]))
-        body.append([*line, row.get("difference")] if marked else line)
-    table([*head, t("差异", "difference")] if marked else head, body)
+        body.append([*line, *(row.get(key) for key, _ in beside)])
+    table([*head, *(text for _, text in beside)], body)
 
 
 def _shown(value: Any) -> str | None:

@@ -54,7 +54,7 @@ SPAN_HEADERS = {
     **PERIOD_ENERGIES,
     "quality": "quality",
 }
-DIFFERENCE = "差异"
+DIFFERENCE, NOTE = "差异", "备注"
 
 # what else columns are called in sheets that people keep
 ALIASES = {

@@ -23,6 +23,7 @@ from contract.plan import Subject
 from contract.records import PERIODS, Interval, Quality, Reading, Statement, parse_slot, plain, record_fields
 from contract.totals import total
 
+FOUND = 3
 PERIOD_WORDS = {"sharp": "尖", "peak": "峰", "flat": "平", "valley": "谷", "deep_valley": "深谷"}
 
 
@@ -31,11 +32,26 @@ PERIOD_WORDS = {"sharp": "尖", "peak": "峰", "flat": "平", "valley": "谷", "
 @click.option("--from", "from_", type=LOCAL_INSTANT, required=True, help="2026-07-01")
 @click.option("--to", type=LOCAL_INSTANT, required=True, help="'2026-07-31 24:00'")
 @click.option("--tenant", default=None)
+@click.option(
+    "--not-accepted",
+    "all_",
+    is_flag=True,
+    help=t("也出未验收电表(单一来源型号)的", "also of meters known from one source that nobody accepted"),
+)
 @click.option("--json", "as_json", is_flag=True)
 def statement(
-    config: Path | None, data: Path | None, from_: datetime, to: datetime, tenant: str | None, as_json: bool
+    config: Path | None,
+    data: Path | None,
+    from_: datetime,
+    to: datetime,
+    tenant: str | None,
+    all_: bool,
+    as_json: bool,
 ) -> None:
-    """任意时段用电结算单 / statements for any bounds."""
+    """任意时段用电结算单 / statements for any bounds.
+
+    Who has a meter whose model rests on one source and that was not accepted on site gets none: exit 3.
+    """
     with opened_store(config, data) as store:
         history = History(store.reader)
         offset_s = history.plan.utc_offset_s
@@ -46,12 +62,27 @@ def statement(
             found = statements(history, from_s, to_s, tenant)
         except ValueError as error:
             raise Failure(str(error), 2) from error
+        lacking = history.not_accepted()
     if tenant is not None and not found:
         raise Failure(t(f"此间没有租户 {tenant}", f"no tenant {tenant} in that time"), 1)
+    withheld = _withheld(found, lacking)
+    if not all_:
+        found = [one for one in found if one not in withheld]
     if as_json:
         document([record_fields(one) for one in found])
-        return
-    names = {entry["id"]: entry["name"] for entry in (store.private or {}).get("tenants", [])}
+    else:
+        _show(found, (store.private or {}).get("tenants", []), offset_s)
+    for one in withheld:
+        meters = ", ".join(sorted({segment.meter for segment in one.segments} & lacking))
+        zh = f"{one.tenant or one.point}: 电表 {meters} 的型号只有单一来源,未经验收(hubiao commission),不作结算"
+        en = f"{one.tenant or one.point}: not settled, meter {meters} is known from one source and was not accepted"
+        notice(t(zh, f"{en} (hubiao commission)"))
+    if withheld and not all_:
+        raise click.exceptions.Exit(FOUND)
+
+
+def _show(found: list[Statement], tenants: list[dict[str, Any]], offset_s: int) -> None:
+    names = {entry["id"]: entry["name"] for entry in tenants}
     periods = [name for name in PERIODS if any(name in one.periods for one in found)]
     head = [t("租户/计量点", "tenant/point"), *(t(PERIOD_WORDS[name], name) for name in periods)]
     head += [
@@ -93,6 +124,11 @@ def statements(history: History, from_s: int, to_s: int, tenant: str | None = No
         )
         for subject in subjects
     ]
+
+
+def _withheld(found: list[Statement], lacking: set[str]) -> list[Statement]:
+    """Those that count a meter which was not accepted."""
+    return [one for one in found if any(segment.meter in lacking for segment in one.segments)]
 
 
 def _only(quality: Quality, seq: int) -> SlotValue:

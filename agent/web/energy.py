@@ -207,7 +207,9 @@ def _sheet_row(
         *start,
         local(snapshot, row.end.at_s),
         *(number(figures.get(name)) for name, _, _ in shown),
-        say(*QUALITIES[row.quality]) + (f" {row.why}" if row.why else ""),
+        say(*QUALITIES[row.quality])
+        + (f" {row.why}" if row.why else "")
+        + ("" if row.settles else say(" 未验收,不作结算", " not accepted: not to be settled")),
     ]
 
 

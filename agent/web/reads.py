@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from agent.history import History
+from agent.history import History, sheet_of
 from agent.reader import DATABASE, Epoch, Reader
 from contract.energy import SlotValue
 from contract.note import parse_checkpoint, parse_note
 from contract.records import Balance, Day, decode, parse_slot
-from contract.sheet import Row, sheet_at, sheet_between, sheet_edges, slots_beside
+from contract.sheet import Row
 
 LIMIT_S = 15.0
 BREATH = 64  # records between two looks at the clock
@@ -85,17 +85,7 @@ def sheet_rows(data: Path, ended: Event, bounds: list[int]) -> list[Row]:
     reader = BoundedReader(data, ended)
     try:
         history = History(reader)
-        plan, meters = history.plan, history.config["meters"]
-        if len(bounds) == 1:
-            values = history.known(slots_beside(plan, bounds[0]), []).values
-            return sheet_at(plan, meters, bounds[0], lambda meter, slot_s: values.get((meter, slot_s)))
-        from_s, to_s = bounds
-        edges = sheet_edges(plan, from_s, to_s)
-        known = history.known(edges, edges)
-        found = known.values
-        return sheet_between(
-            plan, meters, from_s, to_s, lambda meter, slot_s: found.get((meter, slot_s)), known.split, known.breaks
-        )
+        return sheet_of(history, bounds)
     finally:
         reader.close()
 

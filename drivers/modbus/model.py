@@ -105,13 +105,6 @@ class MeterModel:
     def telemetry(self) -> dict[str, Register]:
         return {name: register for name, register in self.registers.items() if register.settle == "no"}
 
-    @property
-    def evidence(self) -> str:
-        """How well the import register is known; without one, the weakest of all."""
-        if "import" in self.registers:
-            return self.registers["import"].evidence
-        return min((register.evidence for register in self.registers.values()), key=EVIDENCE.index)
-
     def listed(self) -> list[Register]:
         """Every register the model names, by address."""
         extra = [register for register in (self.identity, self.serial, self.clock) if register]

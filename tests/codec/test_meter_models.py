@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from config.meter_models import SHIPPED, ModelFileError, load_models, read_model
+from contract.acceptance import evidence_of
 from drivers.modbus.model import EVIDENCE, ModelError, parse
 from drivers.modbus.plan import Block
 
@@ -81,9 +82,9 @@ def test_billed_registers_stand_where_the_sources_say(
 
 
 def test_a_model_is_as_well_known_as_its_import_register() -> None:
-    assert parse(MODELS["acrel-dtsd1352"].data).evidence == "agreed"
-    assert parse(MODELS["siemens-pac2200"].data).evidence == "one-source"
-    assert parse(read_model(TEXT)).evidence == "one-source"
+    assert evidence_of(MODELS["acrel-dtsd1352"].data) == "agreed"
+    assert evidence_of(MODELS["siemens-pac2200"].data) == "one-source"
+    assert evidence_of(read_model(TEXT)) == "one-source"
 
 
 def test_dlt645_models_have_forward_energy_and_unknown_formats_stay_data() -> None:
