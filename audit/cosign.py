@@ -123,7 +123,7 @@ class Cosigner:
         checkpoint = note.parse_checkpoint(note.parse_note(text)[0])
         if checkpoint.origin != note.origin(*log.id):
             raise note.NoteError(f"origin {checkpoint.origin!r} on the topic of {note.origin(*log.id)}")
-        known = self.store.keys().get(f"{log.id.park}/{log.id.gateway}")
+        known = self.store.key(log.id)
         if known is None:
             return checkpoint
         return note.verify_checkpoint(text, note.verifier_key(checkpoint.origin, base64.b64decode(known)))

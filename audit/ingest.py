@@ -97,7 +97,7 @@ def _import_beside(directory: Path, which: LogId, writer: Writer, result: Import
         except (note.NoteError, UnicodeDecodeError) as error:
             result.refused.append((str(key), 1, str(error)))
             return
-        if not writer.store.pin_key(which.park, which.gateway, raw):
+        if not writer.store.pin_key(which.park, which.gateway, raw, which.epoch):
             result.refused.append((str(key), 1, "another key than the one that is pinned"))
 
 

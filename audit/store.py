@@ -173,19 +173,50 @@ class Store:
         return found
 
     def keys(self) -> dict[str, str]:
-        """`park/gateway` → raw public key in base64."""
+        """`park/gateway` → raw public key in base64, and `park/gateway/epoch` → that of an epoch before a re-keying."""
         path = self.directory / "keys.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
-    def pin_key(self, park: str, gateway: str, key: str) -> bool:
-        """Keeps a gateway's key; False, and an alarm, where another one is pinned."""
+    def key(self, which: LogId) -> str | None:
+        """The key under which a log was signed, if it is known."""
         keys = self.keys()
-        known = keys.setdefault(f"{park}/{gateway}", key)
+        return keys.get("/".join(which), keys.get(f"{which.park}/{which.gateway}"))
+
+    def pin_key(self, park: str, gateway: str, key: str, epoch: str = "") -> bool:
+        """Keeps a gateway's key; False, and an alarm, where another one is pinned, for this epoch or for all."""
+        keys = self.keys()
+        known = keys.get(f"{park}/{gateway}/{epoch}") or keys.setdefault(f"{park}/{gateway}", key)
         if known != key:
             alarm(self.directory, {"code": "key_changed", "park": park, "gateway": gateway, "key": key})
             return False
-        _replace(self.directory / "keys.json", json.dumps(keys, indent=1).encode())
+        self._write_keys(keys)
         return True
+
+    def accept_key(self, which: LogId, key: str) -> str | None:
+        """From the epoch of `which` on the gateway has another key; its older logs keep theirs. The key before, if any.
+
+        For a person's decision only, after the new key came by another way than the log did.
+        """
+        keys = self.keys()
+        name = f"{which.park}/{which.gateway}"
+        before = keys.get(name)
+        if before is not None:
+            for log in self.logs(which.park):
+                if log.gateway == which.gateway and log.epoch != which.epoch:
+                    keys.setdefault("/".join(log), before)
+        keys[name] = key
+        self._write_keys(keys)
+        return before
+
+    def alarms(self) -> list[dict[str, Any]]:
+        """What must not happen and did; a key that changed no longer where somebody accepted it."""
+        path = self.directory / "alarms.ndjson"
+        found = [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+        accepted = set(self.keys().values())
+        return [each for each in found if each.get("code") != "key_changed" or each["key"] not in accepted]
+
+    def _write_keys(self, keys: dict[str, str]) -> None:
+        _replace(self.directory / "keys.json", json.dumps(keys, indent=1).encode())
 
 
 def alarm(directory: Path, what: dict[str, Any]) -> None:

@@ -30,8 +30,14 @@ class Life:
 
 
 def lives(store: Store, logs: Sequence[LogId]) -> list[Life]:
-    """In the order in which they began; a log whose beginning is not held comes first."""
-    return sorted((_life(store.log(which)) for which in logs), key=lambda life: (life.began, life.which.epoch))
+    """Every log after the one it names; of those that name none that is held, the earliest first."""
+    by_epoch = {which.epoch: _life(store.log(which)) for which in logs}
+
+    def depth(life: Life, seen: frozenset[str] = frozenset()) -> int:
+        before = by_epoch.get(life.previous or "")
+        return 0 if before is None or life.which.epoch in seen else 1 + depth(before, seen | {life.which.epoch})
+
+    return sorted(by_epoch.values(), key=lambda life: (depth(life), life.began, life.which.epoch))
 
 
 def successions(lives_: Sequence[Life]) -> list[dict[str, Any]]:

@@ -38,17 +38,13 @@ def verify_store(
     progress: Callable[[LogId], None] | None = None,
 ) -> dict[str, Any]:
     """{ok, logs: [{park, gateway, epoch, size, held, ok, key, first_bad, findings, completeness, follows}], alarms}."""
-    keys = store.keys()
     logs = []
     for which in store.logs(park):
         if progress is not None:
             progress(which)
-        logs.append(verify_one(store, which, keys.get(f"{which.park}/{which.gateway}"), auditors))
+        logs.append(verify_one(store, which, store.key(which), auditors))
     _follow(store, logs)
-    path = store.directory / "alarms.ndjson"
-    alarms = [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
-    if park is not None:
-        alarms = [entry for entry in alarms if entry.get("park", park) == park]
+    alarms = [entry for entry in store.alarms() if park is None or entry.get("park", park) == park]
     return {"ok": bool(logs) and not alarms and all(log["ok"] for log in logs), "logs": logs, "alarms": alarms}
 
 

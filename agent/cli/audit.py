@@ -41,6 +41,7 @@ for _command in (
     audit_store.listen,
     audit_store.verify,
     audit_store.key,
+    audit_store.rekey,
     audit_report.report,
     audit_sheet.sheet,
 ):

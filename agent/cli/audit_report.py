@@ -197,8 +197,7 @@ def _evidence(
         evidence = ParkEvidence(store, park, around)
     except LookupError as error:
         raise Failure(str(error), 78) from error
-    known = store.keys()
-    if no_verify or not all(f"{which.park}/{which.gateway}" in known for which in evidence.logs):
+    if no_verify or not all(store.key(which) for which in evidence.logs):
         return evidence, None
     result = verify_store(store, park=park)
     logs = [

@@ -1,4 +1,4 @@
-"""`hubiao audit import|listen|verify|key`: collecting evidence upstream, and what it is worth."""
+"""`hubiao audit import|listen|verify|key|rekey`: collecting evidence upstream, and what it is worth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agent.cli.words import t
 from audit.cosign import AuditorKey, Cosigner, KeyFault, create_key, load_key
 from audit.ingest import import_paths
 from audit.listen import BrokerFault, Listener, Where, write_receipt
-from audit.store import Store, StoreFault, Writer
+from audit.store import LogId, Store, StoreFault, Writer
 from audit.verify_store import verify_store
 from contract.note import KEY_BYTES, NoteError, parse_verifier_key
 
@@ -173,6 +173,27 @@ def key(file: pathlib.Path, name: str | None) -> None:
     except OSError as error:
         raise Failure(f"{file}: {error.strerror or error}", 74 if name else 78) from error
     click.echo(made.verifier)
+
+
+@click.command()
+@click.argument("vkey", metavar="VKEY")
+@STORE
+def rekey(vkey: str, store: pathlib.Path) -> None:
+    """网关换了密钥:从此纪元起用新钥,旧纪元仍用旧钥 / a gateway has a new key: from the epoch that VKEY names on.
+
+    Only with a VKEY that came by another way than the evidence did.
+    """
+    opened = open_store(store)
+    try:
+        parsed = parse_verifier_key(vkey)
+        hubiao, *place = parsed.name.split("/")
+        if hubiao != "hubiao" or len(place) != 3:
+            raise NoteError(f"{vkey!r} names no epoch of a gateway")
+    except NoteError as error:
+        raise Failure(str(error), 78) from error
+    before = opened.accept_key(LogId(*place), base64.b64encode(parsed.key).decode())
+    old = before or t("(没有)", "(none)")
+    click.echo(t(f"{'/'.join(place)}:此前 {old}", f"{'/'.join(place)}: before it {old}"))
 
 
 def open_store(directory: pathlib.Path) -> Store:

@@ -157,6 +157,27 @@ def test_two_boxes_from_one_backup_and_one_that_forgot_are_asked_about(tmp_path:
     assert sorted(str(row["code"]) for row in rows if row is not None) == ["None", "epoch_twice", "epoch_unexplained"]
 
 
+def test_a_new_key_is_named_by_the_log_and_counts_once_a_person_accepted_it(tmp_path: Path) -> None:
+    def new_key(box: Path) -> None:
+        boxes.collect("first")
+        (tmp_path / "first" / KEY_FILE).unlink()
+        box.symlink_to(tmp_path / "first")
+
+    boxes = Boxes(tmp_path)
+    boxes.play({"first": nothing, "again": new_key})
+    hubiao("export", "--data", tmp_path / "again", "--evidence", tmp_path / "stick")
+    hubiao("audit", "import", tmp_path / "stick", "--store", tmp_path / "store", code=3)  # another key than is pinned
+    result = json.loads(hubiao("audit", "verify", "--store", tmp_path / "store", "--json", code=3))
+    assert [alarm["code"] for alarm in result["alarms"]] == ["key_changed"]
+    vkey = json.loads(hubiao("key", "show", "--data", tmp_path / "again", "--json"))["verifier_key"]
+    hubiao("audit", "rekey", vkey, "--store", tmp_path / "store")
+    hubiao("audit", "import", tmp_path / "stick", "--store", tmp_path / "store")
+    hubiao("audit", "import", tmp_path / "stick-first", "--store", tmp_path / "store")  # the old log keeps the old key
+    _, then = follows(tmp_path / "store", code=3)
+    assert then is not None
+    assert (then["cause"], then["held"], then["code"]) == ("key_lost", True, None)
+
+
 def test_a_receipt_is_refused_under_another_key_and_beside_a_store(tmp_path: Path) -> None:
     boxes = Boxes(tmp_path)
     boxes.play({"first": nothing})
