@@ -3,24 +3,24 @@
     PRIVATE+KEY+{name}+{hex id}+{base64(04 ‖ seed)}     the key file; its id is that of the public verifier key
 
 At most once an interval, at once when a backlog has been caught up with, and never for nothing but `witness` and
-`pruned` records. Several listeners on one store share what was cosigned through a locked file.
+`pruned` records. What was cosigned stands in the store before the receipt leaves it, so listeners on one store give
+one receipt between them; a receipt whose listener is killed before it is published is followed by the next interval's.
 """
 
 from __future__ import annotations
 
 import base64
-import fcntl
-import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from audit.store import Log, LogId, Store, alarm
+from audit.rows import LogId
+from audit.store import Store
 from contract import note
-from contract.tree import Frontier
+from contract.tree import Frontier, leaf_hash
 
 DEFAULT_INTERVAL_S = 900
 _PREFIX = "PRIVATE+KEY+"
@@ -78,79 +78,100 @@ def load_key(path: Path) -> AuditorKey:
     return key
 
 
-@dataclass
+@dataclass(slots=True)
+class _Grown:
+    """The tree over a log's first records. `news`: above the last record worth a receipt."""
+
+    tree: Frontier
+    news: int = 0
+
+
 class Cosigner:
-    """Decides and signs. `keys`: `park/gateway` → raw public key in base64, where the auditor has it."""
+    """Decides and signs, from what the store has committed."""
 
-    store: Store
-    key: AuditorKey
-    backlog: set[LogId] = field(default_factory=set)  # logs that are to be cosigned as soon as they are complete
-    _trees: dict[LogId, Frontier] = field(default_factory=dict)
-    _roots: dict[LogId, dict[int, bytes]] = field(default_factory=dict)
+    def __init__(self, store: Store, key: AuditorKey) -> None:
+        self.key = key
+        self.backlog: set[LogId] = set()  # logs that are to be cosigned as soon as they are complete
+        self._store = store
+        self._grown: dict[LogId, _Grown] = {}
 
-    def consider(self, log: Log, text: str, now_s: int) -> str | None:
-        """The receipt for a checkpoint, if one is due now; else None, and the same may be asked again later."""
+    def consider(self, which: LogId, text: str, now_s: int) -> str | None:
+        """The receipt for a checkpoint, kept in the store; "" if there will be none; None: not yet, ask again."""
         try:
-            checkpoint = self._checked(log, text)
+            checkpoint = self._checked(which, text)
         except note.NoteError as error:
-            alarm(self.store.directory, {"code": "checkpoint", **log.id._asdict(), "why": str(error)})
+            self._store.alarm({"code": "checkpoint", **which._asdict(), "why": str(error)})
+            return ""
+        size, at_s, forked, interval_s = self._state(which)
+        if checkpoint.size <= size or (forked is not None and forked < checkpoint.size):
+            return ""
+        grown = self._grow(which, checkpoint.size)
+        if grown is None:
+            self.backlog.add(which)
             return None
-        root = self._root(log, checkpoint.size)
-        if root is None:
-            self.backlog.add(log.id)
+        if grown.tree.root() != checkpoint.root:
+            self._store.alarm({"code": "root", **which._asdict(), "size": checkpoint.size})
+            return ""
+        if grown.news <= size:
+            return ""
+        if size and which not in self.backlog and now_s - at_s < (interval_s or DEFAULT_INTERVAL_S):
             return None
-        if root != checkpoint.root:
-            alarm(self.store.directory, {"code": "root", **log.id._asdict(), "size": checkpoint.size})
-            return None
-        with (self.store.directory / "cosigned.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            path = self.store.directory / "cosigned.json"
-            done = json.loads(path.read_text()) if path.exists() else {}
-            size, at_s = done.get(checkpoint.origin, (0, 0))
-            due = not size or log.id in self.backlog or now_s - at_s >= interval_of(log)
-            news = any(log.places[seq].kind not in _UNSEEN for seq in range(size, checkpoint.size))
-            if not (due and news):
-                return None
-            done[checkpoint.origin] = checkpoint.size, now_s
-            temporary = path.with_suffix(".new")
-            temporary.write_text(json.dumps(done))
-            temporary.replace(path)
-        self.backlog.discard(log.id)
-        return note.cosign(self.key.private, self.key.name, text, now_s)
+        receipt = note.cosign(self.key.private, self.key.name, text, now_s)
+        if not self._keep(which, size, checkpoint.size, now_s, grown.tree, receipt):
+            return ""
+        self.backlog.discard(which)
+        return receipt
 
-    def _checked(self, log: Log, text: str) -> note.Checkpoint:
+    def _checked(self, which: LogId, text: str) -> note.Checkpoint:
         """The checkpoint, its signature checked where the gateway's key is known. Raises NoteError."""
         checkpoint = note.parse_checkpoint(note.parse_note(text)[0])
-        if checkpoint.origin != note.origin(*log.id):
-            raise note.NoteError(f"origin {checkpoint.origin!r} on the topic of {note.origin(*log.id)}")
-        known = self.store.key(log.id)
+        if checkpoint.origin != note.origin(*which):
+            raise note.NoteError(f"origin {checkpoint.origin!r} on the topic of {note.origin(*which)}")
+        known = self._store.key(which)
         if known is None:
             return checkpoint
         return note.verify_checkpoint(text, note.verifier_key(checkpoint.origin, base64.b64decode(known)))
 
-    def _root(self, log: Log, size: int) -> bytes | None:
-        """Root over the first `size` records held; None while one is missing, or where a fork leaves it open."""
-        if any(seq < size for seq in log.forks):
-            return None
-        tree = self._trees.setdefault(log.id, Frontier())
-        roots = self._roots.setdefault(log.id, {})
-        if size < tree.size and size not in roots:
-            tree = self._trees[log.id] = Frontier()
-        while tree.size < size:
-            place = log.places.get(tree.size)
-            if place is None:
-                return None
-            tree.append(place.leaf)
-        if tree.size == size:
-            roots[size] = tree.root()
-        return roots.get(size)
+    def _state(self, which: LogId) -> tuple[int, int, int | None, int | None]:
+        """Size and time of the last receipt, lowest index with a fork, interval."""
+        found = self._store.db.execute(
+            "SELECT cosigned, cosigned_s, forked, interval_s FROM log WHERE park = ? AND gateway = ? AND epoch = ?",
+            which,
+        ).fetchone()
+        return found or (0, 0, None, None)
 
+    def _grow(self, which: LogId, size: int) -> _Grown | None:
+        """The tree over the first `size` records held; None while one is missing."""
+        grown = self._grown.get(which)
+        if grown is None or grown.tree.size > size:
+            grown = self._grown[which] = _Grown(self._cosigned_tree(which))
+        if grown.tree.size < size:
+            for row in self._store.log(which).rows(first=grown.tree.size, last=size):
+                if row.seq != grown.tree.size:
+                    return None
+                grown.tree.append(leaf_hash(row.body))
+                if row.kind not in _UNSEEN:
+                    grown.news = row.seq + 1
+        return grown if grown.tree.size == size else None
 
-def interval_of(log: Log) -> int:
-    """Seconds of the grid that the log's newest configuration names."""
-    configs = [seq for seq, place in log.places.items() if place.kind == "config"]
-    if not configs:
-        return DEFAULT_INTERVAL_S
-    record = log.record(max(configs))
-    assert record is not None
-    return int(json.loads(record)["settings"]["interval_s"])
+    def _cosigned_tree(self, which: LogId) -> Frontier:
+        (data,) = self._store.db.execute(
+            "SELECT frontier FROM log WHERE park = ? AND gateway = ? AND epoch = ?", which
+        ).fetchone() or (None,)
+        return Frontier() if data is None else Frontier.from_bytes(data)
+
+    def _keep(self, which: LogId, before: int, size: int, now_s: int, tree: Frontier, receipt: str) -> bool:
+        """Marks what was cosigned, with the receipt; False where another listener did, or a fork came, meanwhile."""
+        with self._store.transaction() as db:
+            done = db.execute(
+                "UPDATE log SET cosigned = ?, cosigned_s = ?, frontier = ? WHERE park = ? AND gateway = ? "
+                "AND epoch = ? AND cosigned = ? AND (forked IS NULL OR forked >= ?)",
+                (size, now_s, tree.to_bytes(), *which, before, size),
+            )
+            if done.rowcount:
+                db.execute(
+                    "INSERT OR IGNORE INTO note (log, what, source, text) SELECT id, 'receipts', ?, ? FROM log "
+                    "WHERE park = ? AND gateway = ? AND epoch = ?",
+                    (self.key.name, receipt, *which),
+                )
+        return bool(done.rowcount)

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import base64
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from audit.store import LogId, StoreFault, Writer
+from audit.fold import fold
+from audit.rows import LogId, RecordFault
+from audit.store import StoreFault
+from audit.writer import Outcome, Writer
 from contract import note
+from contract.tree import HASH_BYTES
 
 RECORDS = "records.ndjson"
 _BATCH = 5000
@@ -28,9 +33,14 @@ class Imported:
     refused: list[tuple[str, int, str]] = field(default_factory=list)
     logs: dict[LogId, None] = field(default_factory=dict)
 
+    def count(self, outcome: Outcome) -> None:
+        self.new += outcome == "new"
+        self.again += outcome == "again"
+        self.forks += outcome == "fork"
+
     def document(self, writer: Writer) -> dict[str, Any]:
         logs = [
-            {**which._asdict(), "size": (log := writer.log(which)).size, "held": len(log.places)} for which in self.logs
+            {**which._asdict(), "size": (log := writer.store.log(which)).size, "held": log.held} for which in self.logs
         ]
         counts = {"records": self.new + self.again + self.forks, **asdict(self)}
         refused = [{"file": file, "line": line, "why": why} for file, line, why in self.refused]
@@ -46,7 +56,7 @@ def import_paths(paths: list[Path], writer: Writer) -> Imported:
             raise StoreFault(f"{path}: neither {RECORDS} nor a file of records")
         for file in files:
             _import_file(file, writer, result)
-    writer.commit()
+    fold(writer.store)
     return result
 
 
@@ -60,21 +70,15 @@ def _record_files(path: Path) -> list[Path]:
 def _import_file(file: Path, writer: Writer, result: Imported) -> None:
     logs: dict[LogId, None] = {}
     with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            record = line.rstrip(b"\r\n")
-            if not record:
-                continue
-            try:
-                which, _, outcome = writer.append(record)
-            except StoreFault as error:
-                result.refused.append((str(file), number, str(error)))
-                continue
-            logs[which] = None
-            result.new += outcome == "new"
-            result.again += outcome == "again"
-            result.forks += outcome == "fork"
-            if number % _BATCH == 0:
-                writer.commit()
+        numbered = ((number, record) for number, line in enumerate(lines, 1) if (record := line.rstrip(b"\r\n")))
+        while batch := list(islice(numbered, _BATCH)):
+            taken = writer.take([record for _, record in batch])
+            for (number, _), outcome in zip(batch, taken, strict=True):
+                if isinstance(outcome, RecordFault):
+                    result.refused.append((str(file), number, str(outcome)))
+                else:
+                    logs[outcome.log] = None
+                    result.count(outcome.outcome)
     result.logs |= logs
     if len(logs) == 1:
         _import_beside(file.parent, next(iter(logs)), writer, result)
@@ -84,12 +88,16 @@ def _import_beside(directory: Path, which: LogId, writer: Writer, result: Import
     """Notes, hashes and key that lie beside the records of one log."""
     for name in _BESIDE:
         path = directory / name
-        if path.exists():
-            content = path.read_bytes()
-            if name == "hashes.txt" and not all(_is_hash(line) for line in content.split()):
-                result.refused.append((str(path), 1, "lines that are no hashes"))
-                continue
-            writer.add_file(which, name, content)
+        if not path.exists():
+            continue
+        content = path.read_bytes()
+        if name != "hashes.txt":
+            writer.add_notes(which, name.removesuffix(".txt"), content)
+            continue
+        try:
+            writer.add_hashes(which, 0, [_hash(line) for line in content.split()])
+        except ValueError:
+            result.refused.append((str(path), 1, "lines that are no hashes"))
     key = directory / "key.txt"
     if key.exists():
         try:
@@ -101,8 +109,8 @@ def _import_beside(directory: Path, which: LogId, writer: Writer, result: Import
             result.refused.append((str(key), 1, "another key than the one that is pinned"))
 
 
-def _is_hash(line: bytes) -> bool:
-    try:
-        return len(bytes.fromhex(line.decode())) == 32
-    except ValueError:
-        return False
+def _hash(line: bytes) -> bytes:
+    leaf = bytes.fromhex(line.decode())
+    if len(leaf) != HASH_BYTES:
+        raise ValueError(f"{len(leaf)} bytes are no hash")
+    return leaf

@@ -5,12 +5,15 @@
     hubiao/v1/{park}/gateway/{gateway}/receipt/…    what a listener with a key publishes, retained
 
 The session outlives the process (a week): what came while a listener was down, or was not acknowledged when it was
-killed, comes again. The file that imports paho for the auditor.
+killed, comes again. Each listener holds the lock of a number, which makes its client id. The file that imports paho
+for the auditor.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import itertools
 import json
 import queue
 import ssl
@@ -18,7 +21,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
@@ -27,14 +30,20 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from audit.cosign import AuditorKey, Cosigner
-from audit.store import LogId, StoreFault, Writer, alarm
+from audit.fold import DAY_ROWS, fold
+from audit.rows import LogId, RecordFault
+from audit.safe import write_whole
+from audit.writer import Writer
 from contract import note, topics
+from contract.tree import HASH_BYTES
 
 GROUP = "audit"
 SESSION_S = 7 * 86_400
 WINDOW = 500  # messages unacknowledged at once
 BATCH = 200  # messages made safe together
 PATIENCE_S = 10.0
+LOOK_S = 5.0  # between two looks at checkpoints that wait, and FOLD_S at what waits to be folded
+FOLD_S = 60.0
 _REFUSED = 0x80  # reason codes from here on are failures
 _DEFAULT_PORT = {"mqtt": 1883, "mqtts": 8883}
 
@@ -72,7 +81,7 @@ class Counts:
 
 
 class Listener:
-    """Runs until told to stop. One thread of paho's brings messages, the caller's makes them safe."""
+    """Runs until told to stop. One thread of paho's brings messages, the caller's makes them safe. Raises OSError."""
 
     def __init__(self, where: Where, writer: Writer, key: AuditorKey | None) -> None:
         self.counts = Counts()
@@ -81,6 +90,9 @@ class Listener:
         self._cosigner = None if key is None else Cosigner(writer.store, key)
         self._queue: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._checkpoints: dict[LogId, str] = {}  # newest seen, not yet cosigned
+        self._stirred: set[LogId] = set()  # of which something came
+        self._looked_s = self._folded_s = time.monotonic()
+        self._number, self._lock = _lock_number(writer.store.directory / "listeners")
         self._subscribed: queue.SimpleQueue[str] = queue.SimpleQueue()  # "" or what went wrong
         self._mids: dict[int | None, str] = {}
         self._client = self._make_client()
@@ -106,12 +118,13 @@ class Listener:
         finally:
             self._client.disconnect()
             self._client.loop_stop()
+            self._lock.close()
 
     def _make_client(self) -> paho.Client:
         name = hashlib.sha256(str(self._writer.store.directory.resolve()).encode()).hexdigest()[:8]
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=f"hubiao-audit-{name}-{self._writer.number}",
+            client_id=f"hubiao-audit-{name}-{self._number}",
             protocol=MQTTProtocolVersion.MQTTv5,
             manual_ack=True,
         )
@@ -150,7 +163,7 @@ class Listener:
                 raise BrokerFault(f"{self._where.url}: {fault}")
 
     def _take_batch(self) -> None:
-        """Messages that are there, made safe together, then acknowledged; then what can be cosigned."""
+        """Messages that are there, made safe together, then acknowledged; then what can be cosigned or folded."""
         batch: list[_Message] = []
         try:
             batch.append(self._queue.get(timeout=0.25))
@@ -158,35 +171,51 @@ class Listener:
                 batch.append(self._queue.get_nowait())
         except queue.Empty:
             pass
-        for message in batch:
-            self._take(message)
-        self._writer.commit()
+        records = [message for message in batch if not self._take_other(message)]
+        self._take_records(records)
         for message in batch:
             self._client.ack(message.mid, message.qos)
         self._cosign()
+        if time.monotonic() - self._folded_s > FOLD_S:
+            fold(self._writer.store, DAY_ROWS, wait=False)
+            self._folded_s = time.monotonic()
 
-    def _take(self, message: _Message) -> None:
+    def _take_records(self, messages: list[_Message]) -> None:
+        taken = self._writer.take([message.payload for message in messages]) if messages else []
+        for message, outcome in zip(messages, taken, strict=True):
+            if isinstance(outcome, RecordFault):
+                self._refuse(message, outcome)
+                continue
+            which = outcome.log
+            self._stirred.add(which)
+            self.counts.new += outcome.outcome == "new"
+            self.counts.again += outcome.outcome == "again"
+            self.counts.forks += outcome.outcome == "fork"
+            parts = message.topic.split("/")
+            if len(parts) < 4 or which.park != parts[2]:
+                self._writer.store.alarm({"code": "topic", "topic": message.topic, **which._asdict()})
+
+    def _take_other(self, message: _Message) -> bool:
+        """Whatever is no record; False for one."""
         parts = message.topic.split("/")
         last = parts[-1]
         if last in ("status", "live") or "receipt" in parts[-2:]:
-            return
+            return True
+        if last not in ("checkpoint", "hashes"):
+            return False
         try:
             if last == "checkpoint":
                 self._take_checkpoint(parts, message.payload)
-            elif last == "hashes":
-                self._take_hashes(parts, message.payload)
             else:
-                which, _, outcome = self._writer.append(message.payload)
-                self.counts.new += outcome == "new"
-                self.counts.again += outcome == "again"
-                self.counts.forks += outcome == "fork"
-                if len(parts) < 4 or which.park != parts[2]:
-                    alarm(self._writer.store.directory, {"code": "topic", "topic": message.topic, **which._asdict()})
-        except (StoreFault, note.NoteError, ValueError, KeyError, TypeError) as error:
-            self.counts.refused += 1
-            digest = hashlib.sha256(message.payload).hexdigest()
-            what = {"code": "refused", "topic": message.topic, "sha256": digest, "why": str(error)[:200]}
-            alarm(self._writer.store.directory, what)
+                self._take_hashes(parts, message.payload)
+        except (note.NoteError, ValueError, KeyError, TypeError, IndexError) as error:
+            self._refuse(message, error)
+        return True
+
+    def _refuse(self, message: _Message, why: Exception) -> None:
+        self.counts.refused += 1
+        digest = hashlib.sha256(message.payload).hexdigest()
+        self._writer.store.alarm({"code": "refused", "topic": message.topic, "sha256": digest, "why": str(why)[:200]})
 
     def _take_checkpoint(self, parts: list[str], payload: bytes) -> None:
         text = payload.decode()
@@ -196,31 +225,37 @@ class Listener:
         which = LogId(*origin[1:])
         self._writer.add_note(which, "checkpoints", text)
         self._checkpoints[which] = text
+        self._stirred.add(which)
 
     def _take_hashes(self, parts: list[str], payload: bytes) -> None:
         message = json.loads(payload)
         which = LogId(parts[2], parts[4], message["epoch"])
-        hashes = [bytes.fromhex(leaf) for leaf in message["hashes"]]
-        if type(message["from"]) is not int or len(which.epoch) != 32 or any(len(leaf) != 32 for leaf in hashes):
+        leaves = [bytes.fromhex(leaf) for leaf in message["hashes"]]
+        first = message["from"]
+        sizes = type(first) is int and 0 <= first < 2**62 and all(len(leaf) == HASH_BYTES for leaf in leaves)
+        if not sizes or len(which.epoch) != 32:
             raise ValueError("no hashes")
-        self._writer.add_hashes(which, payload.replace(b"\n", b" "))
+        self._writer.add_hashes(which, first, leaves)
 
     def _cosign(self) -> None:
+        """Checkpoints of logs of which something came, and every few seconds all that wait."""
         if self._cosigner is None:
             return
+        everything = time.monotonic() - self._looked_s > LOOK_S
         now_s = int(time.time())
-        for which, text in list(self._checkpoints.items()):
-            log = self._writer.log(which)
-            self._writer.store.refresh(log)
-            receipt = self._cosigner.consider(log, text, now_s)
+        for which in list(self._checkpoints) if everything else self._checkpoints.keys() & self._stirred:
+            text = self._checkpoints[which]
+            receipt = self._cosigner.consider(which, text, now_s)
             if receipt is not None:
+                del self._checkpoints[which]
+            if receipt:
                 self._publish(which, receipt)
-                if self._checkpoints[which] == text:
-                    del self._checkpoints[which]
+        self._stirred.clear()
+        if everything:
+            self._looked_s = time.monotonic()
 
     def _publish(self, which: LogId, receipt: str) -> None:
         assert self._cosigner is not None
-        self._writer.add_note(which, "receipts", receipt)
         write_receipt(self._writer.store.directory, which, receipt)
         topic = topics.receipt(which.park, which.gateway, self._cosigner.key.name)
         self._client.publish(topic, receipt.encode(), qos=1, retain=True)
@@ -232,8 +267,22 @@ def write_receipt(directory: Path, which: LogId, receipt: str) -> Path:
     folder = directory / "receipts"
     folder.mkdir(exist_ok=True)
     path = folder / f"{which.park}.{which.gateway}.{which.epoch}.txt"
-    path.write_text(receipt, encoding="utf-8")
+    write_whole(path, lambda file: file.write(receipt.encode()))
     return path
+
+
+def _lock_number(directory: Path) -> tuple[int, IO[bytes]]:
+    """The lowest number that no other listener of this store holds; free again when the process is gone."""
+    directory.mkdir(exist_ok=True)
+    for number in itertools.count():
+        lock = (directory / f"{number}.lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        return number, lock
+    raise AssertionError("numbers do not end")
 
 
 def _session() -> Properties:

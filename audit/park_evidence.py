@@ -18,7 +18,8 @@ from fractions import Fraction
 from typing import Any
 
 from audit.periods import periods_from_texts
-from audit.store import UNDATED, Log, LogId, Store
+from audit.rows import UNDATED, LogId
+from audit.store import Log, Store
 from contract.acceptance import Acceptances, one_source
 from contract.energy import EXACT, SlotValue, ValueAt
 from contract.plan import Plan, Subject
@@ -206,10 +207,15 @@ class ParkEvidence:
                 rows += sheet_at(plan, meters, to_s, value)
                 continue
             split = Split(sheet_edges(plan, from_s, to_s))
-            for steps in gateway.seqs.values():  # the latest revisions alone are left: nothing supersedes them
+            wanted: dict[LogId, set[int]] = {}
+            for steps in gateway.seqs.values():
                 for start_s, (which, seq) in steps.items():
                     if from_s <= start_s < to_s:
-                        split.add({**json.loads(self._opened[which].record(seq) or b""), "revision": 0})
+                        wanted.setdefault(which, set()).add(seq)
+            for which, seqs in wanted.items():
+                for seq, record in self._opened[which].records(("interval",)):
+                    if seq in seqs:  # the latest revisions alone are left: nothing supersedes them
+                        split.add({**json.loads(record), "revision": 0})
             breaks: dict[str, dict[int, str]] = {}
             for raw in gateway.events:
                 _, event = decode(canonical(raw))
@@ -221,7 +227,7 @@ class ParkEvidence:
 
     def _load(self, store: Store, which: LogId, days: Days | None) -> None:
         log = self._opened[which] = store.log(which)
-        self.logs[which] = len(log.places)
+        self.logs[which] = log.held
         config = None
         for _, record in log.records(("config",)):
             config = json.loads(record)

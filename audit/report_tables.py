@@ -14,6 +14,7 @@ import openpyxl
 
 from audit.store import Store
 from contract.note import join_notes
+from contract.tree import leaf_hash
 
 COLUMNS = (
     ("tenant", "租户"),
@@ -80,12 +81,13 @@ def bundle(
             return
         archive.writestr("evidence/keys.json", json.dumps(store.keys(), indent=1))
         for which in store.logs(park):
-            log = store.log(which)
             folder = f"evidence/{which.gateway}.{which.epoch}"
+            leaves = store.hashes(which)
             with archive.open(f"{folder}/records.ndjson", "w") as file:
-                for seq in sorted(log.places):
-                    file.write((log.record(seq) or b"") + b"\n")
-            leaves = {**store.hashes(which), **{seq: place.leaf for seq, place in log.places.items()}}
+                for row in store.log(which).rows():
+                    file.write(row.body + b"\n")
+                    if not row.fork:
+                        leaves[row.seq] = leaf_hash(row.body)
             size = max(leaves, default=-1) + 1
             archive.writestr(
                 f"{folder}/hashes.txt", "".join(leaves.get(n, bytes(32)).hex() + "\n" for n in range(size))

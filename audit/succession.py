@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from audit.store import Log, LogId, Store
-from contract.records import plain
+from audit.rows import LogId, Seen
+from contract.records import instant, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,38 @@ class Life:
     last: Mapping[str, tuple[str, str]]
 
 
-def lives(store: Store, logs: Sequence[LogId]) -> list[Life]:
-    """Every log after the one it names; of those that name none that is held, the earliest first."""
-    by_epoch = {which.epoch: _life(store.log(which)) for which in logs}
+class LifeReader:
+    """Gathers a log's life from its rows as they go by."""
+
+    def __init__(self) -> None:
+        self._boot: dict[str, Any] = {}
+        self._began_ms: int | None = None
+        self._first: dict[str, tuple[int, bytes]] = {}
+        self._last: dict[str, tuple[int, bytes]] = {}
+
+    def take(self, row: Seen) -> None:
+        """Records in order of index, so that a slot's latest revision stands."""
+        if row.seq == 0:
+            self._boot = json.loads(row.body)
+        if self._began_ms is None:
+            self._began_ms = row.at_ms
+        if row.kind != "reading" or row.meter is None or row.slot_s is None or row.register is None:
+            return
+        if row.meter not in self._first or row.slot_s <= self._first[row.meter][0]:
+            self._first[row.meter] = (row.slot_s, row.body)
+        if row.meter not in self._last or row.slot_s >= self._last[row.meter][0]:
+            self._last[row.meter] = (row.slot_s, row.body)
+
+    def life(self, which: LogId) -> Life:
+        """What was seen."""
+        began = "" if self._began_ms is None else instant(self._began_ms)
+        first, last = ({m: _register(body) for m, (_, body) in x.items()} for x in (self._first, self._last))
+        return Life(which, self._boot.get("cause"), self._boot.get("previous_epoch"), began, first, last)
+
+
+def in_order(lives: Sequence[Life]) -> list[Life]:
+    """A gateway's logs, each after the one it names; of those that name none that is held, the earliest first."""
+    by_epoch = {life.which.epoch: life for life in lives}
 
     def depth(life: Life, seen: frozenset[str] = frozenset()) -> int:
         before = by_epoch.get(life.previous or "")
@@ -80,28 +109,6 @@ def _between(before: Life, after: Life) -> list[dict[str, str | None]]:
     return rows
 
 
-def _life(log: Log) -> Life:
-    head = log.record(0)
-    boot = {} if head is None else json.loads(head)
-    first: dict[str, tuple[str, str]] = {}
-    last: dict[str, tuple[str, str]] = {}
-    for _, record in log.records(("reading",)):
-        raw = json.loads(record)
-        register = raw["registers"].get("import")
-        if raw["slot"] is None or register is None:
-            continue
-        meter, slot = raw["meter"], raw["slot"]  # in order of the log, so that a slot's latest revision stands
-        if meter not in first or slot <= first[meter][0]:
-            first[meter] = (slot, register)
-        if meter not in last or slot >= last[meter][0]:
-            last[meter] = (slot, register)
-    return Life(log.id, boot.get("cause"), boot.get("previous_epoch"), _began(log), first, last)
-
-
-def _began(log: Log) -> str:
-    """The first time that any of its records knows."""
-    for seq in sorted(log.places):
-        at = json.loads(log.record(seq) or b"{}").get("at")
-        if at is not None:
-            return str(at)
-    return ""
+def _register(body: bytes) -> tuple[str, str]:
+    raw = json.loads(body)
+    return raw["slot"], raw["registers"]["import"]

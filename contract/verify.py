@@ -47,12 +47,14 @@ class Evidence:
     records: bodies in order; None keeps the place of one that was given up, places may also be left out.
     leaves: hashes of all leaves, 32 bytes each; None: there are only the records.
     checkpoints, receipts: signed notes in the order in which they were made.
+    absent: without `leaves`, the hashes of places whose body is None, where they are known.
     """
 
     records: Iterable[bytes | None]
     leaves: Sequence[bytes] | None
     checkpoints: Sequence[str]
     receipts: Sequence[str]
+    absent: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -150,7 +152,8 @@ class _Walk:
         known = self._evidence.leaves
         if known is None:
             for seq, record in enumerate(self._evidence.records):
-                self.leaves.append(tree.leaf_hash(record) if record else bytes(tree.HASH_BYTES))
+                absent = self._evidence.absent.get(seq, bytes(tree.HASH_BYTES))
+                self.leaves.append(tree.leaf_hash(record) if record else absent)
                 yield seq, record or None
             return
         self.leaves = list(known)

@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = ("demo", "web", "metrics", "audit", "field")
+EXTRAS = ("demo", "web", "metrics", "xlsx", "field")
 TARGET = {
     "python_version": "3.11",
     "python_full_version": "3.11.2",

@@ -56,7 +56,14 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS or not _has(VERBS[name][0]):
             return None
-        module = importlib.import_module(f"agent.cli.{VERBS[name][0]}")
+        try:
+            module = importlib.import_module(f"agent.cli.{VERBS[name][0]}")
+        except ModuleNotFoundError as error:
+            if error.name not in ("openpyxl", "duckdb", "pyarrow"):
+                raise
+            raise Failure(
+                t(f"缺少 {error.name}:请安装 hubiao[audit]", f"no {error.name}: install hubiao[audit]"), 1
+            ) from error
         command = getattr(module, name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command

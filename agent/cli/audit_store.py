@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import gc
+import os
 import pathlib
 import signal
 import time
@@ -20,8 +21,10 @@ from agent.cli.words import t
 from audit.cosign import AuditorKey, Cosigner, KeyFault, create_key, load_key
 from audit.ingest import import_paths
 from audit.listen import BrokerFault, Listener, Where, write_receipt
-from audit.store import LogId, Store, StoreFault, Writer
+from audit.rows import LogId
+from audit.store import Store, StoreFault
 from audit.verify_store import verify_store
+from audit.writer import Writer
 from contract.note import KEY_BYTES, NoteError, parse_verifier_key
 
 PATH = click.Path(path_type=pathlib.Path)
@@ -137,16 +140,17 @@ def listen(
 @KEYS
 @click.option("--park", default=None)
 @click.option("--auditor", "auditors", multiple=True, metavar="VKEY")
+@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count, help=t("并行进程数", "parks verified at once"))
 @click.option("--json", "as_json", is_flag=True, help="{ok, logs: [{park, …, findings, completeness}], alarms}")
 def verify(
-    store: pathlib.Path, keys: tuple[str, ...], park: str | None, auditors: tuple[str, ...], as_json: bool
+    store: pathlib.Path, keys: tuple[str, ...], park: str | None, auditors: tuple[str, ...], jobs: int, as_json: bool
 ) -> None:
     """核验全部证据：改动、分叉、空洞、回退、重算 / verify everything in the store; exit 3 if anything is found."""
     opened = open_store(store)
     pin_keys(opened, keys)
     gc.disable()  # millions of objects and no cycles
     try:
-        result = verify_store(opened, park=park, auditors=auditors)
+        result = verify_store(opened, park=park, auditors=auditors, jobs=jobs)
     except (OSError, NoteError) as error:
         raise Failure(f"{store}: {error}", 78) from error
     finally:
@@ -249,11 +253,9 @@ def _receipts(writer: Writer, auditor: AuditorKey) -> list[str]:
     paths = []
     for which in writer.store.logs():
         checkpoints = writer.store.notes(which, "checkpoints")
-        log = writer.log(which)
         cosigner.backlog.add(which)
-        receipt = cosigner.consider(log, checkpoints[-1], int(time.time())) if checkpoints else None
-        if receipt is not None:
-            writer.add_note(which, "receipts", receipt)
+        receipt = cosigner.consider(which, checkpoints[-1], int(time.time())) if checkpoints else None
+        if receipt:
             paths.append(str(write_receipt(writer.store.directory, which, receipt)))
     return paths
 

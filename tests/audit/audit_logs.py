@@ -26,12 +26,12 @@ class SmallLog:
     def make(cls, count: int, *, cause: str = "start") -> SmallLog:
         return cls([record(seq, cause) for seq in range(count)])
 
-    def checkpoint(self, size: int | None = None) -> str:
+    def checkpoint(self, size: int | None = None, key: Ed25519PrivateKey = KEY) -> str:
         size = len(self.records) if size is None else size
         tree = Frontier()
         for data in self.records[:size]:
             tree.append(leaf_hash(data))
-        return note.sign_checkpoint(KEY, note.Checkpoint(note.origin("p-1", "gw-1", EPOCH), size, tree.root()))
+        return note.sign_checkpoint(key, note.Checkpoint(note.origin("p-1", "gw-1", EPOCH), size, tree.root()))
 
     def export(self, directory: Path) -> Path:
         directory.mkdir()

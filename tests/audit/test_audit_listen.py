@@ -18,7 +18,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from agent.cli import cli  # the listeners run it in processes of their own
 from audit.cosign import create_key
-from audit.store import LogId, Store, StoreFault
+from audit.rows import LogId
+from audit.store import Store, StoreFault
 from contract import topics
 from contract.note import verify_cosignature
 from simulators.broker import Address, available, embedded_broker
@@ -40,7 +41,7 @@ def listener(address: Address, store: Path, *arguments: str) -> subprocess.Popen
 
 def held(store: Path) -> int:
     try:
-        return len(Store(store).log(LOG).places)
+        return Store(store).log(LOG).held
     except StoreFault:
         return 0
 
@@ -90,10 +91,8 @@ async def test_a_listener_is_killed_under_load_and_nothing_is_lost_or_twice(tmp_
             outputs = [process.communicate(timeout=10) for process in running]
             client.disconnect()
             client.loop_stop()
-    log = Store(store).log(LOG)
-    assert [log.record(seq) for seq in range(3000)] == whole.records
-    assert not log.forks
-    assert not (store / "alarms.ndjson").exists(), outputs
+    assert [row.body for row in Store(store).log(LOG).rows()] == whole.records
+    assert not Store(store).alarms(), outputs
     assert verify_cosignature(receipts[0], key.verifier)[0].size == 3000
     assert len(receipts) == 1, "both listeners have the key, one signs"
 

@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 from audit_logs import EPOCH, KEY, SmallLog
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.cli import cli
 from audit.cosign import Cosigner, KeyFault, create_key, load_key
+from audit.fold import fold
 from audit.ingest import import_paths
-from audit.store import LogId, Store, StoreFault, Writer
+from audit.rows import LogId
+from audit.store import Store, StoreFault
+from audit.writer import Writer
 from contract.note import parse_verifier_key, verify_cosignature
 from contract.tree import leaf_hash
 
@@ -36,7 +40,7 @@ def test_an_export_comes_in_once_however_often_it_is_imported(tmp_path: Path) ->
     )
     assert (code, result["new"], result["again"], result["logs"][0]["held"]) == (0, 0, 60, 30)
     log = Store(tmp_path / "store").log(LOG)
-    assert [log.record(seq) for seq in range(30)] == SmallLog.make(30).records
+    assert [row.body for row in log.rows()] == SmallLog.make(30).records
 
 
 def test_parts_in_any_order_make_the_same_log(tmp_path: Path) -> None:
@@ -63,11 +67,9 @@ def test_a_fork_is_kept_on_both_sides_and_alarmed(tmp_path: Path) -> None:
     code, result = audit("import", str(tmp_path / "two.ndjson"), "--store", str(store), "--json")
     assert (code, result["forks"], result["again"]) == (3, 1, 9)
     log = Store(store).log(LOG)
-    assert {log.read(place) for place in [log.places[4], *log.forks[4]]} == {
-        SmallLog.make(10).records[4],
-        other.records[4],
-    }
-    alarm = json.loads((store / "alarms.ndjson").read_text())
+    sides = [(row.fork, row.body) for row in log.rows(first=4, last=5)]
+    assert sides == [(0, SmallLog.make(10).records[4]), (1, other.records[4])]
+    (alarm,) = Store(store).alarms()
     assert (alarm["code"], alarm["seq"], alarm["leaf"]) == ("fork", 4, leaf_hash(other.records[4]).hex())
     code, result = audit("verify", "--store", str(store), "--json")
     assert (code, [f["code"] for f in result["logs"][0]["findings"]]) == (3, ["fork"])
@@ -96,19 +98,31 @@ def test_lines_that_are_no_records_are_refused_with_their_number(tmp_path: Path)
         Store(tmp_path / "nowhere")
 
 
-def test_what_a_killed_writer_left_half_written_is_cut_off_and_comes_again(tmp_path: Path) -> None:
-    source = SmallLog.make(5).export(tmp_path / "export")
-    assert audit("import", str(source), "--store", str(tmp_path / "store"))[0] == 0
-    segment = next((tmp_path / "store").rglob("*.ndjson"))
-    with segment.open("ab") as file:
-        file.write(b'{"half')
-    with segment.with_suffix(".index").open("ab") as file:
-        file.write(b"\0" * 7)
-    more = SmallLog.make(8)
-    (tmp_path / "more.ndjson").write_bytes(b"\n".join(more.records))
-    assert audit("import", str(tmp_path / "more.ndjson"), "--store", str(tmp_path / "store"))[0] == 0
-    log = Store(tmp_path / "store").log(LOG)
-    assert [log.record(seq) for seq in range(8)] == more.records
+def test_what_a_killed_fold_left_is_taken_away_and_nothing_is_lost(tmp_path: Path, monkeypatch: Any) -> None:
+    whole = SmallLog.make(60)
+    writer = Writer(tmp_path / "store")
+    writer.take(whole.records[:40])
+    monkeypatch.setattr("audit.fold.ROWS", 25)
+    assert fold(writer.store) == 40
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    writer.take(whole.records[35:])
+    with monkeypatch.context() as patch:
+        patch.setattr("audit.fold._drop_hashes", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fold(writer.store)
+    parts = sorted(path.name for path in (tmp_path / "store").rglob("*.parquet"))
+    assert parts == ["000001.parquet", "000002.parquet", "000003.parquet"]
+    assert len(writer.store.part_paths()) == 2
+    assert [row.body for row in writer.store.log(LOG).rows()] == whole.records
+    assert fold(writer.store) == 20
+    assert (fold(writer.store), len(writer.store.part_paths())) == (0, 3)
+    log = writer.store.log(LOG)
+    assert ([row.body for row in log.rows()], log.held, log.size) == (whole.records, 60, 60)
+    assert [row.seq for row in log.rows(first=20, last=45)] == list(range(20, 45))
+    writer.close()
 
 
 def test_an_auditor_cosigns_only_what_it_holds_and_not_for_nothing(tmp_path: Path) -> None:
@@ -118,20 +132,21 @@ def test_an_auditor_cosigns_only_what_it_holds_and_not_for_nothing(tmp_path: Pat
     writer = Writer(tmp_path / "store")
     (tmp_path / "part.ndjson").write_bytes(b"\n".join(whole.records[:7] + whole.records[8:]))
     import_paths([tmp_path / "part.ndjson"], writer)
-    log, cosigner = writer.log(LOG), Cosigner(writer.store, key)
-    assert cosigner.consider(log, whole.checkpoint(), 1000) is None
+    cosigner = Cosigner(writer.store, key)
+    assert cosigner.consider(LOG, whole.checkpoint(), 1000) is None
     writer.append(whole.records[7])
-    writer.commit()
-    receipt = cosigner.consider(log, whole.checkpoint(), 1001)
-    assert receipt is not None
+    receipt = cosigner.consider(LOG, whole.checkpoint(), 1001)
+    assert receipt
+    assert writer.store.notes(LOG, "receipts") == [receipt]
     checkpoint, seconds = verify_cosignature(receipt, key.verifier)
     assert (checkpoint.size, seconds) == (12, 1001)
-    assert cosigner.consider(log, whole.checkpoint(), 9999) is None  # nothing new since
+    assert cosigner.consider(LOG, whole.checkpoint(), 9999) == ""  # nothing new since
     longer = SmallLog.make(14)
-    for data in longer.records[12:]:
-        writer.append(data)
-    assert cosigner.consider(log, longer.checkpoint(), 1001 + 899) is None  # at most once an interval
-    assert cosigner.consider(log, longer.checkpoint(), 1001 + 900) is not None
+    writer.take(longer.records[12:])
+    assert cosigner.consider(LOG, longer.checkpoint(), 1001 + 899) is None  # at most once an interval
+    other = Cosigner(Store(tmp_path / "store"), key)
+    assert other.consider(LOG, longer.checkpoint(), 1001 + 900)  # from what the store kept of the first twelve
+    assert cosigner.consider(LOG, longer.checkpoint(), 1001 + 900) == ""
     writer.close()
 
 
@@ -141,12 +156,11 @@ def test_no_receipt_is_given_for_another_root_or_another_key(tmp_path: Path) -> 
     writer = Writer(tmp_path / "store")
     import_paths([source], writer)
     cosigner = Cosigner(writer.store, key)
-    assert cosigner.consider(writer.log(LOG), SmallLog.make(6, cause="x").checkpoint(), 1000) is None
-    (tmp_path / "store" / "keys.json").write_text(json.dumps({"p-1/gw-1": "A" * 43 + "="}))
-    assert cosigner.consider(writer.log(LOG), SmallLog.make(6).checkpoint(), 1000) is None
+    assert cosigner.consider(LOG, SmallLog.make(6, cause="x").checkpoint(), 1000) == ""
+    stranger = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    assert cosigner.consider(LOG, SmallLog.make(6).checkpoint(key=stranger), 1000) == ""
+    assert [alarm["code"] for alarm in writer.store.alarms()] == ["root", "checkpoint"]
     writer.close()
-    codes = [json.loads(line)["code"] for line in (tmp_path / "store" / "alarms.ndjson").read_text().splitlines()]
-    assert codes == ["root", "checkpoint"]
 
 
 def test_the_import_writes_a_receipt_file_for_the_stick(tmp_path: Path) -> None:

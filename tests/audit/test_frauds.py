@@ -24,7 +24,8 @@ from agent.cli import cli
 from audit.amounts import rounded, shown
 from audit.periods import periods_from_texts
 from audit.settle import settle
-from audit.store import StoreFault, Writer
+from audit.store import StoreFault
+from audit.writer import Writer
 from contract.note import parse_checkpoint, parse_note, parse_verifier_key
 from contract.records import parse_instant
 
