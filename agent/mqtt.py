@@ -223,6 +223,8 @@ class Connection:
         if limit:
             self.window = min(self.window, limit)
         self.packet_limit = getattr(properties, "MaximumPacketSize", None)
+        if getattr(properties, "MaximumQoS", 1) == 0:
+            self._lose("the broker takes no QoS 1: nothing would be acknowledged")
         if not self._connected.done():
             self._connected.set_result(None)
 

@@ -2,8 +2,9 @@
 
 The database is the queue. Only what is committed and signed is sent, at most a window of it unanswered. A record counts
 as delivered when the broker's reason code is no failure and, where auditors are pinned, a receipt of each covers it. A
-lost connection forgets what was in flight and begins again at the mark, so does a broker that acknowledges and drops:
-whoever listens knows a record by (gateway, epoch, seq). Receipts are the only thing that comes down.
+broker that acknowledges and drops, or was lost with all it held, is given everything since the last receipt again:
+whoever listens knows a record by (gateway, epoch, seq). A connection lost in the middle of a backlog goes on where it
+was, since no receipt can come before the end. Receipts are the only thing that comes down.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ ANSWER_S = 60.0  # real time without a PUBACK: half-open, or the broker lost it
 RETRY_MS = 86_400_000  # a record that the broker refused is tried again daily
 METERED_PER_S = 50.0  # records of the backlog on a metered uplink: about half a megabit a second
 RESEND_INTERVALS = 3  # without a receipt for what was acknowledged: the broker may have dropped it
+RESEND_NEAR = 10_000  # records that a new connection sends again: three minutes of a metered uplink
 RESEND_MOST = 96  # the wait doubles up to this many intervals: an auditor on holiday costs no traffic
 FRUITLESS = 3  # connections lost over the same record: then it is the record
 FIRST_RECEIPTS_S = 1.0  # for retained receipts to arrive before anything is sent: they may say we were rolled back
@@ -69,7 +71,8 @@ class Outbox:
         self._log, self._broker, self._clock = log, broker, clock
         self._interval_s, self._metered = interval_s, metered
         self._refused, self._take = refused, take
-        self._acked = log.delivered  # every record below was acknowledged or set aside
+        self._acked = log.delivered  # every record below was acknowledged or set aside since we last went back
+        self._began_at = self._acked  # when this connection began
         self._done: set[int] = set()  # acknowledged or set aside, above that
         self._sent: dict[int, _Sent] = {}  # message id → record in flight
         self._stretches: list[Stretch] = []
@@ -83,6 +86,11 @@ class Outbox:
         self._progress_ms = clock.boot_ms()  # boot clock of the last receipt, or of the last resend
         self._suspect: tuple[int, int] = (-1, 0)  # first record in flight when connections were lost, how often
         self._seen_receipts = not log.auditors
+
+    @property
+    def _left(self) -> bool:
+        """Whether records are still to be handed over."""
+        return any(stretch.left for stretch in self._stretches)
 
     @property
     def waiting(self) -> int:
@@ -99,20 +107,21 @@ class Outbox:
                 await connection.open()
                 self.connected = True
                 logger.info("broker reached broker=%s waiting=%d", self._broker, self.waiting)
-                before, since_ms = self._acked, self._clock.boot_ms()
+                since_ms = self._clock.boot_ms()
                 await self._drain(connection)
             except UplinkError as error:
                 if attempt == 0:
                     logger.warning("broker lost broker=%s waiting=%d reason=%s", self._broker, self.waiting, error)
                 if self.connected:
-                    progress = self._acked > before
+                    progress = self._acked > self._began_at
                     await self._suspect_first(progress=progress)
                     if progress or self._clock.boot_ms() - since_ms > ANSWER_S * 1000:
                         attempt = 0
             finally:
                 self.connected = False
                 with contextlib.suppress(UplinkError):
-                    connection.publish(*self._status("stopping"), retain=True)
+                    if connection.room > 0:
+                        connection.publish(*self._status("stopping"), retain=True)
                 await connection.close()
             await self._clock.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
             attempt += 1
@@ -124,7 +133,10 @@ class Outbox:
 
     async def _drain(self, connection: Connection) -> None:
         """Sends until the connection is lost. Raises UplinkError."""
-        self._begin_again()
+        if not self._left and self._acked - self._log.delivered <= RESEND_NEAR:
+            self._go_back()  # it had all there was, and may have lost it
+        else:
+            self._begin_again()
         if self._suspect[1]:
             connection.window = 1  # to see which record it is
         connection.publish(*self._status("online"), retain=True)
@@ -160,9 +172,10 @@ class Outbox:
         """Hands over records, what is new before the backlog, as long as there is room."""
         for n, stretch in enumerate(self._stretches):
             while connection.room > 0 and stretch.left and (n == 0 or self._may_send_backlog()):
+                if self._send_hashes(connection, stretch, full=topics.MAX_HASHES):
+                    continue
                 seq, record = await stretch.take()
-                self._send_hashes(connection, stretch, full=topics.MAX_HASHES)
-                if record is None or seq in self._aside:
+                if record is None or seq in self._aside or seq in self._done:
                     self._settle(seq)
                     continue
                 raw = json.loads(record)
@@ -171,13 +184,13 @@ class Outbox:
                     await self._set_aside(seq, raw["kind"], "larger than the broker takes")
                 else:
                     self._sent[connection.publish(topic, record)] = _Sent(seq, raw["kind"])
-            if not stretch.left:
+            if not stretch.left and connection.room > 0:
                 self._send_hashes(connection, stretch, full=1)
 
     def _send_proofs(self, connection: Connection) -> None:
         """The newest checkpoint, once the newest record was handed over; again after an interval of silence."""
         now_ms = self._clock.boot_ms()
-        if self._stretches[0].left or not self._log.checkpoint:
+        if self._stretches[0].left or not self._log.checkpoint or connection.room <= 0:
             return
         if self._checkpointed == self._log.checkpoint and now_ms < self._checkpoint_ms + self._interval_s * 1000:
             return
@@ -185,16 +198,17 @@ class Outbox:
         who = self._log.identity
         connection.publish(topics.checkpoint(who.park, who.gateway), self._checkpointed.encode(), retain=True)
 
-    def _send_hashes(self, connection: Connection, stretch: Stretch, *, full: int) -> None:
+    def _send_hashes(self, connection: Connection, stretch: Stretch, *, full: int) -> bool:
         if connection.packet_limit:
             full = min(full, max(1, (connection.packet_limit - 2 * PACKET_OVERHEAD) // 67))
         if len(stretch.leaves) < full:
-            return
+            return False
         who = self._log.identity
         first = stretch.next - len(stretch.leaves)
         body = {"epoch": self._log.epoch.id, "from": first, "hashes": stretch.leaves}
         connection.publish(topics.hashes(who.park, who.gateway), canonical(body))
         stretch.leaves = []
+        return True
 
     async def _take_answers(self, connection: Connection) -> None:
         while connection.answers:
@@ -231,17 +245,20 @@ class Outbox:
         self._mark()
 
     async def _resend_if_overdue(self) -> None:
-        """Back to the last receipt when none comes for what was acknowledged long ago."""
+        """Back to the last receipt when none comes for what was acknowledged long ago.
+
+        An auditor needs all below a checkpoint, so while records are still to be handed over none is owed.
+        """
         witnessed = self._log.witnessed_by_all
         owed = self._log.auditors and witnessed < min(self._acked, self._log.testimony)
         now_ms = self._clock.boot_ms()
-        if not owed:
+        if not owed or self._left:
             self._progress_ms = now_ms
         elif now_ms > self._progress_ms + self._resend_intervals * self._interval_s * 1000:
             logger.warning("no receipt for what was acknowledged: sending again from=%d", witnessed)
             self._resend_intervals = min(2 * self._resend_intervals, RESEND_MOST)
             self._progress_ms = now_ms
-            self._begin_again()
+            self._go_back()
 
     async def _retry_aside(self, connection: Connection) -> None:
         """Once a day, records that were refused."""
@@ -294,9 +311,17 @@ class Outbox:
         self._log.delivered = max(self._log.delivered, held)
 
     def _begin_again(self) -> None:
+        """What was in flight is forgotten, what was acknowledged is not sent again."""
         self._sent.clear()
-        self._stretches = stretches(self._log)
+        self._began_at = self._acked
+        self._stretches = stretches(self._log, self._acked)
         self._checkpointed = ""
+
+    def _go_back(self) -> None:
+        """Everything since the last receipt counts as not acknowledged."""
+        self._acked = self._log.delivered
+        self._done.clear()
+        self._begin_again()
 
     def _may_send_backlog(self) -> bool:
         """Without a metered uplink always; else at METERED_PER_S."""

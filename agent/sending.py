@@ -1,6 +1,6 @@
 """Which record is handed over next: what is new first, the backlog behind it, each in order of the log (no network).
 
-delivered ──── backlog ────▶ ┆ newest ────▶ end of the log
+first ──── backlog ────▶ ┆ newest ────▶ end of the log
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Stretch:
         return seq, record
 
 
-def stretches(log: Log) -> list[Stretch]:
-    """What a new connection has to send, the most urgent first."""
+def stretches(log: Log, first: int) -> list[Stretch]:
+    """What a connection has to send from an index on, the most urgent first."""
     newest = log.size - NEWEST
-    if log.delivered >= newest:
-        return [Stretch(log, log.delivered)]
-    return [Stretch(log, newest), Stretch(log, log.delivered, newest)]
+    if first >= newest:
+        return [Stretch(log, first)]
+    return [Stretch(log, newest), Stretch(log, first, newest)]

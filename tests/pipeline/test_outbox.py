@@ -172,6 +172,23 @@ async def test_connections_cut_anywhere_lose_nothing_and_the_auditor_holds_each_
                 assert not auditor.ledger.faults
 
 
+async def test_a_backlog_gets_through_a_link_that_is_cut_again_and_again(tmp_path: Path, quick: None) -> None:
+    """No receipt comes before the end, and no connection lives so long: each goes on where the last one was cut."""
+    async with embedded_broker("mosquitto") as address, Proxy(address.host, address.port) as proxy:
+        proxy.up_limit = lambda _n: 200_000  # some 180 records
+        with Auditor(address.host, address.port) as auditor:
+            store, log = await make_log(tmp_path, RealClock(trusted=True))
+            await sweep(log, 0, meters=2 * NEWEST)
+            sender = Sender(log, proxy.port)
+            running = asyncio.create_task(sender.outbox.run())
+            await until(lambda: log.delivered >= 2 * NEWEST, 60)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await store.close()
+            assert proxy.connections > 8
+            assert auditor.ledger.again < proxy.connections * 25  # no more than what was in flight
+
+
 @needs_mosquitto
 async def test_a_broker_killed_with_all_it_acknowledged_is_given_it_again(tmp_path: Path, quick: None) -> None:
     """The auditor was away; the broker took everything and forgot it. Nothing was given up, all comes again."""
@@ -206,7 +223,7 @@ async def test_what_is_new_goes_before_the_backlog(tmp_path: Path) -> None:
     store, log = await make_log(tmp_path, RealClock(trusted=True), audited=False)
     for n in range(3):
         await sweep(log, n, meters=NEWEST)
-    first, second = stretches(log)
+    first, second = stretches(log, 0)
     assert (first.next, first.end) == (log.size - NEWEST, None)
     assert (second.next, second.end) == (0, log.size - NEWEST)
     await sweep(log, 3, meters=5)
