@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # between attempts to reach a broker
 ANSWER_S = 60.0  # real time without a PUBACK: half-open, or the broker lost it
 RETRY_MS = 86_400_000  # a record that the broker refused is tried again daily
-METERED_PER_S = 50.0  # records of the backlog on a metered uplink: about half a megabit a second
+PACED_PER_S = 50.0  # records of the backlog on a metered uplink: about half a megabit a second
+BURST = 5.0  # of a paced uplink at once: fits into the smallest queue that a broker keeps for an auditor
 RESEND_INTERVALS = 3  # without a receipt for what was acknowledged: the broker may have dropped it
 RESEND_NEAR = 10_000  # records that a new connection sends again: three minutes of a metered uplink
 RESEND_MOST = 96  # the wait doubles up to this many intervals: an auditor on holiday costs no traffic
@@ -80,7 +81,7 @@ class Outbox:
         self._checkpoint_ms = 0  # boot clock when it was published
         self._aside: set[int] = set()
         self._retry_ms = 0  # boot clock at which records set aside are due
-        self._credit = 0.0  # records of the backlog that a metered uplink may send now
+        self._credit = 0.0  # records that a paced uplink may send now
         self._credit_ms = 0
         self._resend_intervals = RESEND_INTERVALS
         self._progress_ms = clock.boot_ms()  # boot clock of the last receipt, or of the last resend
@@ -171,7 +172,7 @@ class Outbox:
     async def _send(self, connection: Connection) -> None:
         """Hands over records, what is new before the backlog, as long as there is room."""
         for n, stretch in enumerate(self._stretches):
-            while connection.room > 0 and stretch.left and (n == 0 or self._may_send_backlog()):
+            while connection.room > 0 and stretch.left and self._may_send(n):
                 if self._send_hashes(connection, stretch, full=topics.MAX_HASHES):
                     continue
                 seq, record = await stretch.take()
@@ -323,12 +324,17 @@ class Outbox:
         self._done.clear()
         self._begin_again()
 
-    def _may_send_backlog(self) -> bool:
-        """Without a metered uplink always; else at METERED_PER_S."""
-        if not self._metered:
+    @property
+    def _slow(self) -> bool:
+        """Whether sending again did not help: a broker may have dropped what did not fit into an auditor's queue."""
+        return self._resend_intervals > 2 * RESEND_INTERVALS
+
+    def _may_send(self, n: int) -> bool:
+        """The backlog of a metered uplink, and everything that was sent twice in vain, at PACED_PER_S."""
+        if not self._slow and not (self._metered and n > 0):
             return True
         now_ms = self._clock.boot_ms()
-        self._credit = min(METERED_PER_S, self._credit + (now_ms - self._credit_ms) / 1000 * METERED_PER_S)
+        self._credit = min(BURST, self._credit + (now_ms - self._credit_ms) / 1000 * PACED_PER_S)
         self._credit_ms = now_ms
         if self._credit < 1:
             return False
@@ -337,8 +343,8 @@ class Outbox:
 
     def _patience_s(self) -> float:
         """How long to wait when nothing happens."""
-        if self._metered and self._stretches[-1].left:
-            return 1.0
+        if self._left and (self._metered or self._slow):
+            return BURST / PACED_PER_S
         return min(ANSWER_S / 4, self._interval_s) if self._sent else float(self._interval_s)
 
     def _client_id(self) -> str:

@@ -23,6 +23,8 @@ from pathlib import Path
 import paho.mqtt.client as paho
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from agent.log import Identity, Log, open_log
 from agent.receipts import pinned
@@ -113,8 +115,11 @@ class Ledger:
 class Auditor:
     """A ledger on the line: subscribes, keeps, cosigns. Use as a context."""
 
-    def __init__(self, host: str, port: int, *, cosign: bool = True, interval_s: float = 0.0) -> None:
-        self.ledger = Ledger(interval_s)
+    def __init__(
+        self, host: str, port: int, *, cosign: bool = True, interval_s: float = 0.0, ledger: Ledger | None = None
+    ) -> None:
+        self.ledger = ledger or Ledger(interval_s)  # one that is given belongs to a session that the broker keeps
+        self._session_s = 3600 if ledger else 0
         self.messages: Counter[str] = Counter()  # by the last word of the topic
         self.receipts = 0
         self._where, self._cosign = (host, port), cosign
@@ -122,11 +127,14 @@ class Auditor:
 
     def __enter__(self) -> Auditor:
         ready = threading.Event()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        name = "auditor" if self._session_s else ""
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_connect = lambda client, *_: client.subscribe("hubiao/#", qos=1)
         self._client.on_subscribe = lambda *_: ready.set()
         self._client.on_message = self._on_message
-        self._client.connect(*self._where)
+        session = Properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = self._session_s
+        self._client.connect(*self._where, clean_start=not self._session_s, properties=session)
         self._client.loop_start()
         assert ready.wait(10), "the broker did not answer"
         return self

@@ -1,12 +1,18 @@
-"""A TCP proxy between agent and broker that cuts, holds back or forgets: faults of a network on demand.
+"""A TCP proxy between agent and broker that cuts, forgets or lies: faults of networks and brokers on demand.
 
-agent ──▶ Proxy.port ──▶ broker
+agent ──▶ Proxy.port ──▶ broker        Liar: PUBLISH packets of the agent never arrive, twice, or are answered otherwise
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from typing import Literal, Self
+
+# pass it on; acknowledge and drop; neither; say that the quota is exceeded; pass it on twice
+Fate = Literal["pass", "acknowledge", "swallow", "quota", "twice"]
+_PUBLISH, _PUBACK, _QOS, _QUOTA_EXCEEDED = 3, 0x40, 0x06, 0x97
 
 
 class Proxy:
@@ -20,7 +26,7 @@ class Proxy:
         self._where = (host, port)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Proxy:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self
@@ -40,7 +46,7 @@ class Proxy:
             writer.close()
             return
         pumps = [
-            asyncio.create_task(_pump(reader, onward, self.up_limit(n))),
+            asyncio.create_task(self._up(n, reader, onward, writer)),
             asyncio.create_task(_pump(onward_reader, writer, self.down_limit(n))),
         ]
         self._tasks |= set(pumps)
@@ -52,6 +58,43 @@ class Proxy:
             self._tasks -= set(pumps)
             for side in (writer, onward):
                 side.transport.abort()
+
+    async def _up(
+        self, n: int, reader: asyncio.StreamReader, onward: asyncio.StreamWriter, _back: asyncio.StreamWriter
+    ) -> None:
+        await _pump(reader, onward, self.up_limit(n))
+
+
+class Liar(Proxy):
+    """Asks `fate` of every PUBLISH on its way up."""
+
+    fate: Callable[[], Fate]
+
+    async def _up(
+        self, n: int, reader: asyncio.StreamReader, onward: asyncio.StreamWriter, back: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head, body = await _packet(reader)
+                fate: Fate = self.fate() if head[0] >> 4 == _PUBLISH and head[0] & _QOS else "pass"
+                if fate in ("pass", "twice"):
+                    onward.write((head + body) * (2 if fate == "twice" else 1))
+                    await onward.drain()
+                elif fate != "swallow":
+                    at = 2 + int.from_bytes(body[:2], "big")
+                    code = b"" if fate == "acknowledge" else bytes([_QUOTA_EXCEEDED])
+                    back.write(bytes([_PUBACK, 2 + len(code)]) + body[at : at + 2] + code)
+
+
+async def _packet(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """One MQTT packet: type and length as they came, the rest."""
+    head = await reader.readexactly(2)
+    length, shift = head[1] & 0x7F, 7
+    while head[-1] & 0x80:
+        head += await reader.readexactly(1)
+        length |= (head[-1] & 0x7F) << shift
+        shift += 7
+    return head, await reader.readexactly(length)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None) -> None:
