@@ -20,7 +20,7 @@ from agent.log import Log
 from agent.mqtt import Broker, Connection, UplinkError, Will
 from agent.receipts import ReceiptRefused, RolledBack, judge
 from agent.sending import Stretch, stretches
-from agent.store import Receipt
+from agent.store import Receipt, StoreDamaged, StoreError
 from contract import topics
 from contract.records import canonical, instant
 from drivers.clock import Clock
@@ -101,7 +101,6 @@ class Outbox:
     async def run(self) -> None:
         """Connects, sends, reconnects with growing pauses; the agent goes on without it."""
         attempt = 0
-        self._aside = {aside.seq for aside in await self._log.aside(1 << 62)}
         while True:
             connection = Connection(self._broker, self._client_id(), self._will(), self._log.committed)
             try:
@@ -110,12 +109,18 @@ class Outbox:
                 logger.info("broker reached broker=%s waiting=%d", self._broker, self.waiting)
                 since_ms = self._clock.boot_ms()
                 await self._drain(connection)
+            except (RolledBack, StoreDamaged):
+                raise
+            except StoreError as error:  # a disk that fails now may be back soon, and lines are polled meanwhile
+                if attempt == 0:
+                    logger.warning("records cannot be read from the store: %s", error)
             except UplinkError as error:
                 if attempt == 0:
                     logger.warning("broker lost broker=%s waiting=%d reason=%s", self._broker, self.waiting, error)
                 if self.connected:
                     progress = self._acked > self._began_at
-                    await self._suspect_first(progress=progress)
+                    with contextlib.suppress(StoreError):  # then the next loss names it
+                        await self._suspect_first(progress=progress)
                     if progress or self._clock.boot_ms() - since_ms > ANSWER_S * 1000:
                         attempt = 0
             finally:
@@ -133,7 +138,8 @@ class Outbox:
             await self._clock.sleep(0.05)
 
     async def _drain(self, connection: Connection) -> None:
-        """Sends until the connection is lost. Raises UplinkError."""
+        """Sends until the connection is lost. Raises UplinkError, StoreError."""
+        self._aside = {aside.seq for aside in await self._log.aside(1 << 62)}
         if not self._left and self._acked - self._log.delivered <= RESEND_NEAR:
             self._go_back()  # it had all there was, and may have lost it
         else:

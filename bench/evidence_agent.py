@@ -76,10 +76,11 @@ def campaign(cycles: int, seed: int) -> dict[str, int]:
                 agent.terminate()
                 agent.wait(20)
             auditor.until(lambda _ledger: False, 2)
-            return _compare(place / "data", auditor, cycles)
+            return compare(place / "data", auditor, cycles)
 
 
-def _compare(data: Path, auditor: Auditor, cycles: int) -> dict[str, int]:
+def compare(data: Path, auditor: Auditor, cycles: int) -> dict[str, int]:
+    """Every record of the store against what the auditor holds."""
     ledger = auditor.ledger
     reader = Reader(data)
     sums = {"cycles": cycles, "epochs": len(reader.epochs), "records": 0, "lost": 0, "other": 0, "double_seq": 0}

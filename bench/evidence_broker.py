@@ -213,10 +213,15 @@ async def one(scene: Scene, random: Random, place: Path) -> Counter[str]:
     clock = RealClock(trusted=True)
     store, log = await make_log(place / "data", clock)
     commits: set[asyncio.Task[None]] = set()
+    writing = asyncio.Lock()  # one task at a time writes a log
+
+    async def commit() -> None:
+        async with writing:
+            await log.commit()
 
     def take(receipt: Receipt) -> None:
         if log.witness(receipt):
-            commits.add(asyncio.create_task(log.commit()))
+            commits.add(asyncio.create_task(commit()))
 
     def refused(*_: object) -> None:
         trial.refused += 1
@@ -226,10 +231,12 @@ async def one(scene: Scene, random: Random, place: Path) -> Counter[str]:
         outbox = Outbox(log, broker, clock, INTERVAL_S, refused, take=take)
         sending = asyncio.create_task(outbox.run())
         for n in range(SWEEPS):
-            await sweep(log, random, n)
+            sweep(log, random, n)
+            await commit()
             await asyncio.sleep(PAUSE_S)
         trial.ended()
-        await sweep(log, random, SWEEPS)
+        sweep(log, random, SWEEPS)
+        await commit()
         began, complete = time.monotonic(), False
         for _ in range(round(LIMIT_S / 0.1)):
             await asyncio.sleep(0.1)
@@ -253,14 +260,13 @@ async def one(scene: Scene, random: Random, place: Path) -> Counter[str]:
     )
 
 
-async def sweep(log: Log, random: Random, n: int) -> None:
+def sweep(log: Log, random: Random, n: int) -> None:
     """Readings of random meters; one in ten is large."""
     for meter in range(random.randint(1, 60)):
         body = reading(meter, START_S + 900 * n)
         if random.random() < 0.1:
             body.sources[0].exchanges.extend(body.sources[0].exchanges * 3)
         log.add(body)
-    await log.commit()
 
 
 async def _complete(log: Log, ledger: Ledger) -> bool:
