@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import click
+
+LEAST_COLUMNS = 3
 
 
 def notice(text: str) -> None:
@@ -23,16 +26,34 @@ def document(value: Any) -> None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Aligned columns on a terminal, tab-separated lines elsewhere. None shows as `-`."""
+    """Aligned columns on a terminal, tab-separated lines elsewhere. None shows as `-`.
+
+    On a terminal the last column ends at its edge, with `…`; elsewhere and in `--json` it is whole.
+    """
     cells = [[_text(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in cells:
             click.echo("\t".join(row))
         return
     widths = [max(map(_width, column)) for column in zip(head, *cells, strict=True)]
-    click.echo(styled("  ".join(map(_pad, head, widths)), bold=True))
+    room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * len(widths[:-1])
+    click.echo(styled(_line(head, widths, room), bold=True))
     for row in cells:
-        click.echo("  ".join(map(_pad, row, widths)).rstrip())
+        click.echo(_line(row, widths, room))
+
+
+def _line(row: Sequence[str], widths: Sequence[int], room: int) -> str:
+    *first, last = row
+    return "".join(f"{_pad(cell, width)}  " for cell, width in zip(first, widths, strict=False)) + _cut(last, room)
+
+
+def _cut(text: str, room: int) -> str:
+    """Its beginning, if it is wider than there is room for; a few columns are always used."""
+    if _width(text) <= max(room, LEAST_COLUMNS):
+        return text
+    while _width(text) > max(room, LEAST_COLUMNS) - 1:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def styled(text: str, **style: Any) -> str:

@@ -251,6 +251,8 @@ def _replace(path: Path, data: bytes, faults_of: Any) -> None:
             raise NotWritten(f"{path} 未改动:\n{faults}", f"{path} is unchanged:\n{faults}")
         if path.exists():
             os.chmod(draft, path.stat().st_mode & 0o777)
+        else:
+            os.chmod(draft, 0o644)  # mkstemp's own would keep the agent out
         os.replace(draft, path)
     finally:
         Path(draft).unlink(missing_ok=True)
