@@ -101,6 +101,7 @@ class Connection:
         self.lost = ""
         self.answers: deque[tuple[int, ReasonCode]] = deque()  # (message id, the broker's reason code)
         self.arrived: deque[tuple[str, bytes]] = deque(maxlen=ARRIVED)  # (topic, payload), the oldest dropped first
+        self.sent_bytes = 0  # of topics and payloads
         self.unanswered: dict[int, float] = {}  # message id → when it was sent, seconds of time.monotonic
         self.subscribed = False
         self._wake = wake
@@ -141,6 +142,7 @@ class Connection:
         info = self._client.publish(topic, payload, qos, retain, properties)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise UplinkError(paho.error_string(info.rc))
+        self.sent_bytes += len(topic) + len(payload)
         if qos:
             self.unanswered[info.mid] = time.monotonic()
         return info.mid

@@ -69,6 +69,8 @@ class Outbox:
         metered: bool = False,
     ) -> None:
         self.connected = False
+        self._connection: Connection | None = None
+        self._sent_before = 0  # bytes on earlier connections
         self._log, self._broker, self._clock = log, broker, clock
         self._interval_s, self._metered = interval_s, metered
         self._refused, self._take = refused, take
@@ -98,11 +100,17 @@ class Outbox:
         """Committed records that the broker has not acknowledged yet."""
         return self._log.size - self._acked - len(self._done)
 
+    @property
+    def sent_bytes(self) -> int:
+        """Topics and payloads sent since the start, repetitions included."""
+        return self._sent_before + (0 if self._connection is None else self._connection.sent_bytes)
+
     async def run(self) -> None:
         """Connects, sends, reconnects with growing pauses; the agent goes on without it."""
         attempt = 0
         while True:
             connection = Connection(self._broker, self._client_id(), self._will(), self._log.committed)
+            self._connection = connection
             try:
                 await connection.open()
                 self.connected = True
@@ -129,6 +137,7 @@ class Outbox:
                     if connection.room > 0:
                         connection.publish(*self._status("stopping"), retain=True)
                 await connection.close()
+                self._connection, self._sent_before = None, self.sent_bytes
             await self._clock.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
             attempt += 1
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from statistics import median
 
 from agent.web.drawing import DayChart, day_chart, path, spark
-from agent.web.frame import QUALITIES, STATES, Asked, age, facts, local, meter_link, number, page
+from agent.web.frame import QUALITIES, STATES, Asked, age, facts, local, meter_link, number, page, why_text
 from agent.web.html import Child, Html, Say, el
 from agent.web.park import holder
 from agent.web.snapshot import MeterNow, Snapshot
@@ -107,10 +107,11 @@ def day_document(snapshot: Snapshot, day: Day) -> dict[str, object]:
 
 def _about(meter: MeterNow, snapshot: Snapshot, say: Say) -> Html:
     seen = None if meter.seen_s is None else snapshot.now_s - meter.seen_s
-    state = say(*STATES[meter.state]) + (f" {meter.why}" if meter.why else "")
+    state = say(*STATES[meter.state]) + (f" · {why_text(meter.why, say)}" if meter.why else "")
+    direction = say("反向", "export") if meter.register == "export" else say("正向", "import")
     pairs: list[tuple[str, Child]] = [
         (say("状态", "state"), el("span", state, id="state", data_state=meter.state)),
-        (say("示数", "register"), f"{number(meter.value)} kWh ({meter.register})"),
+        (say("示数", "register"), f"{number(meter.value)} kWh ({direction})"),
         (say("倍率", "multiplier"), number(meter.multiplier)),
         (say("功率", "power"), f"{number(meter.kw, 2)} kW"),
         (say("质量", "quality"), say(*QUALITIES[meter.quality]) if meter.quality else "–"),

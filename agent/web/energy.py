@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 
 from agent.cli.sheet import FIGURES
-from agent.web.frame import PERIODS, QUALITIES, ROLES, Asked, grid, local, meter_link, number, page
+from agent.web.frame import PERIODS, QUALITIES, ROLES, Asked, grid, local, meter_link, number, page, why_text
 from agent.web.html import Child, Html, Say, el
 from agent.web.reads import Totals
 from agent.web.snapshot import Snapshot
@@ -208,8 +208,8 @@ def _sheet_row(
         local(snapshot, row.end.at_s),
         *(number(figures.get(name)) for name, _, _ in shown),
         say(*QUALITIES[row.quality])
-        + (f" {row.why}" if row.why else "")
-        + ("" if row.settles else say(" 未验收,不作结算", " not accepted: not to be settled")),
+        + (f" · {why_text(row.why, say)}" if row.why else "")
+        + ("" if row.settles else say(" · 未验收,不作结算", " · not accepted: not to be settled")),
     ]
 
 

@@ -12,8 +12,9 @@ from urllib.parse import quote, urlencode
 
 from agent.web.html import Child, Html, Say, el, say_in
 from agent.web.snapshot import BAD, Snapshot, State
+from contract.events import EVENTS
 
-MIB = 1 << 20
+MIB, GIB = 1 << 20, 1 << 30
 STATES: dict[State, tuple[str, str]] = {
     "ok": ("正常", "ok"),
     "waiting": ("等待首次抄读", "not read yet"),
@@ -22,6 +23,16 @@ STATES: dict[State, tuple[str, str]] = {
     "refused": ("示数被拒", "refused"),
     "port": ("端口断开", "port gone"),
     "manual": ("人工抄表", "read by people"),
+}
+WHYS = {  # of gaps and refusals; events are named by contract.events
+    "timeout": ("无应答", "no answer"),
+    "noise": ("干扰", "noise"),
+    "port": ("端口断开", "port gone"),
+    "power": ("断电", "power"),
+    "clock": ("时间不可信", "no time"),
+    "disk": ("磁盘", "disk"),
+    "config": ("配置", "configuration"),
+    "refused": ("拒绝", "refused"),
 }
 QUALITIES = {
     "measured": ("实测", "measured"),
@@ -149,6 +160,21 @@ def local(snapshot: Snapshot, seconds: int | None, form: str = "%m-%d %H:%M") ->
     if seconds is None:
         return "–"
     return datetime.fromtimestamp(seconds, timezone(timedelta(seconds=snapshot.plan.utc_offset_s))).strftime(form)
+
+
+def why_text(why: str, say: Say) -> str:
+    """A reason in words: of a gap, of an event, or as it is."""
+    if why in EVENTS:
+        return say(EVENTS[why].zh, EVENTS[why].en)
+    return say(*WHYS[why]) if why in WHYS else why
+
+
+def bytes_text(count: int) -> str:
+    """With the unit that leaves few digits."""
+    for unit, size in (("GiB", GIB), ("MiB", MIB)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1024:.0f} KiB"
 
 
 def age(seconds: int | None, say: Say) -> str:

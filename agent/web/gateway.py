@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from agent.web.frame import CLOCKS, MIB, Asked, facts, local, page
+from agent.web.frame import CLOCKS, Asked, bytes_text, facts, local, page
 from agent.web.html import Child, Html, Say, el
-from agent.web.reads import Kept
+from agent.web.reads import DAY_S, Kept
 from agent.web.snapshot import Snapshot
+
+MANY_DAYS = 3650
 
 
 def gateway_page(snapshot: Snapshot, asked: Asked, kept: Kept) -> Html:
@@ -38,8 +40,20 @@ def _uplink(snapshot: Snapshot, kept: Kept, say: Say) -> Html:
             (say("被拒收", "set aside"), str(kept.aside)),
             (say("记录总数", "records"), el("span", str(snapshot.size), id="size")),
             (say("已送达至", "delivered up to"), el("span", str(snapshot.delivered), id="delivered")),
-            (say("纪元", "epoch"), snapshot.epoch),
+            (say("上行流量", "traffic"), _traffic(snapshot, say)),
+            (say("纪元", "epoch"), el("code", snapshot.epoch)),
         ]
+    )
+
+
+def _traffic(snapshot: Snapshot, say: Say) -> str:
+    """Sent since the start, beside what was foreseen for a month."""
+    if snapshot.sent_bytes is None:
+        return "–"
+    sent, days = snapshot.sent_bytes / 10**6, snapshot.life_s / DAY_S
+    return say(
+        f"启动 {days:.1f} 天以来 {sent:.1f} MB;预计每月 {snapshot.uplink_mb} MB",
+        f"{sent:.1f} MB in {days:.1f} days since the start; foreseen {snapshot.uplink_mb} MB a month",
     )
 
 
@@ -75,11 +89,15 @@ def _clock(snapshot: Snapshot, say: Say) -> Html:
 
 
 def _disk(kept: Kept, say: Say) -> Html:
-    days = "–" if kept.room_days is None else say(f"约 {kept.room_days} 天", f"about {kept.room_days} days")
+    days = "–"
+    if kept.room_days is not None and kept.room_days > MANY_DAYS:
+        days = say("十年以上", "more than ten years")
+    elif kept.room_days is not None:
+        days = say(f"约 {kept.room_days} 天", f"about {kept.room_days} days")
     return facts(
         [
-            (say("已用", "used"), f"{kept.bytes / MIB:.1f} MiB"),
-            (say("剩余", "free"), f"{kept.free_bytes / MIB:.0f} MiB"),
+            (say("已用", "used"), bytes_text(kept.bytes)),
+            (say("剩余", "free"), bytes_text(kept.free_bytes)),
             (say("按近一周速度还够", "lasts, at last week's rate"), days),
         ]
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.web.drawing import spark, spark_path
-from agent.web.frame import QUALITIES, ROLES, STATES, Asked, age, local, meter_link, number, page
+from agent.web.frame import QUALITIES, ROLES, STATES, Asked, age, local, meter_link, number, page, why_text
 from agent.web.html import Html, Say, el
 from agent.web.snapshot import BAD, LineNow, MeterNow, Snapshot
 
@@ -71,7 +71,9 @@ def line_cells(line: LineNow, snapshot: Snapshot, say: Say) -> tuple[str, str, s
 
 def meter_cells(meter: MeterNow, say: Say) -> tuple[str, str, str, str]:
     """(state, value, kW, quality) of a meter, as live values write them too."""
-    state = say(*STATES[meter.state]) + (f" {meter.why}" if meter.why and meter.state != "ok" else "")
+    state = say(*STATES[meter.state])
+    if meter.why and meter.state != "ok":
+        state += f" · {why_text(meter.why, say)}"
     quality = say(*QUALITIES[meter.quality]) if meter.quality else "–"
     return state, number(meter.value), number(meter.kw, 2), quality
 

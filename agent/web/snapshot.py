@@ -20,6 +20,7 @@ from agent.metered import Metered
 from agent.poller import Poller
 from agent.schedule import predict_sweep
 from agent.shelf import Shelf
+from agent.uplink import predict_uplink
 from contract.energy import SlotValue
 from contract.plan import Plan, Point
 
@@ -95,7 +96,8 @@ class LineNow:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A look at the agent. waiting and connected are None without an uplink; witnessed: auditor → size."""
+    """A look at the agent. waiting, connected and sent_bytes are None without an uplink, uplink_mb is
+    what a month was foreseen to take; witnessed: auditor → size."""
 
     park: str
     gateway: str
@@ -111,6 +113,9 @@ class Snapshot:
     delivered: int
     waiting: int | None
     connected: bool | None
+    sent_bytes: int | None
+    uplink_mb: Decimal
+    life_s: int  # since the start
     witnessed: Mapping[str, int]
     meters: Mapping[str, MeterNow]
     lines: Mapping[str, LineNow]
@@ -135,6 +140,7 @@ class Looker:
     agent: Agent
     _born_ms: int = field(init=False)
     _foreseen: dict[str, float] = field(init=False)
+    _uplink_mb: Decimal = field(init=False)
     _entries: dict[str, dict[str, Any]] = field(init=False)
     _names: dict[str, str] = field(init=False)
     _points: tuple[int, dict[str, Point]] = field(init=False, default=(-1, {}))
@@ -143,6 +149,7 @@ class Looker:
         config = self.agent.config
         self._born_ms = self.agent.clock.boot_ms()
         self._foreseen = {entry["id"]: float(entry["sweep_s"]) for entry in predict_sweep(config)}
+        self._uplink_mb = predict_uplink(config)
         self._entries = {entry["id"]: entry for entry in config["meters"]}
         self._names = {tenant["id"]: tenant["name"] for tenant in config["private"]["tenants"]}
 
@@ -189,6 +196,9 @@ class Looker:
             delivered=agent.log.delivered,
             waiting=None if outbox is None else outbox.waiting,
             connected=None if outbox is None else outbox.connected,
+            sent_bytes=None if outbox is None else outbox.sent_bytes,
+            uplink_mb=self._uplink_mb,
+            life_s=(agent.clock.boot_ms() - self._born_ms) // 1000,
             witnessed=agent.log.witnessed.copy(),
             meters=meters,
             lines={poller.line.id: self._line(poller, meters, down) for poller in agent.pollers},

@@ -82,7 +82,7 @@ def test_a_value_on_the_screen_changes_by_itself(seen: dict[str, Any]) -> None:
 def test_a_dying_meter_turns_without_a_reload(seen: dict[str, Any]) -> None:
     assert seen["dying"][0] == "ok"
     assert seen["dying"][-1] == "gone"
-    assert seen["dying_text"] == "失联 timeout"
+    assert seen["dying_text"] == "失联 · 无应答"
     assert "1 失联" in seen["summary"]
 
 

@@ -84,7 +84,7 @@ def test_a_meters_day_has_its_steps_and_its_neighbours(park: tuple[str, Shown]) 
 def test_the_gateway_and_its_metrics_tell_outbox_clock_and_disk(park: tuple[str, Shown]) -> None:
     url, _ = park
     page = get(f"{url}/gateway?lang=en")
-    for word in ("connected", "records waiting", "synchronised", "±5 ms", "MiB", "no auditor is pinned"):
+    for word in ("connected", "records waiting", "synchronised", "±5 ms", "iB", " MB a month", "no auditor is pinned"):
         assert word in page
     samples = dict(line.rsplit(" ", 1) for line in get(f"{url}/metrics").splitlines() if not line.startswith("#"))
     assert float(samples["hubiao_outbox_waiting"]) == 0

@@ -13,10 +13,11 @@ from agent.web import energy
 from agent.web.day import day_document, day_of, day_page
 from agent.web.drawing import nice_top, path
 from agent.web.frame import Asked, age
+from agent.web.gateway import gateway_page
 from agent.web.html import Html, el, say_in
 from agent.web.live import Stream
 from agent.web.park import Sparks, park_page
-from agent.web.reads import Totals
+from agent.web.reads import Kept, Totals
 from agent.web.snapshot import Snapshot
 from contract.energy import SlotValue
 from contract.records import Balance, Flow
@@ -44,6 +45,14 @@ def test_a_name_from_the_configuration_cannot_become_markup() -> None:
     assert page.count("&lt;script&gt;alert") >= 4
 
 
+def test_the_gateway_says_traffic_and_disk_in_words_that_fit() -> None:
+    kept = Kept(bytes=2_202_009, free_bytes=79_513_518_080, room_days=124_283, aside=0, receipts=())
+    page = gateway_page(snapshot([meter(1)]), EN, kept)
+    for words in ("12.3 MB in 1.0 days", "foreseen 35.8 MB a month", "2.1 MiB", "74.1 GiB", "more than ten years"):
+        assert words in page
+    assert "about 40 days" in gateway_page(snapshot([meter(1)]), EN, replace(kept, room_days=40))
+
+
 def test_no_page_holds_a_style_a_script_or_an_address_of_elsewhere() -> None:
     shown = snapshot([meter(1), meter(3)])
     today_s = shown.plan.day_of(shown.now_s)[0]
@@ -66,7 +75,7 @@ def test_the_park_tells_state_value_power_quality_age_and_sparkline() -> None:
     first, second = re.findall(r"<tr id=.*?</tr>", page)
     assert all(text in first for text in ("正常", "1001", "40.00", "实测", "20 秒", '<path d="M2 '))
     assert 'data-state="gone"' in second
-    assert all(text in second for text in ("失联 timeout", "2 小时", "–"))
+    assert all(text in second for text in ("失联 · 无应答", "2 小时", "–"))
     assert "1 块表正常 · 1 失联 · 45 条待送" in page
     english = park(snapshot([meter(1)]), EN)
     assert "1 meters ok · 45 records waiting" in english
