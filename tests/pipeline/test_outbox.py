@@ -224,22 +224,21 @@ async def test_a_store_that_cannot_be_read_for_a_while_ends_nothing(
     tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Met with a disk that was read-only for some seconds: the outbox ended, and with it the agent."""
-    async with embedded_broker("mosquitto") as address:
-        async with sending(tmp_path / "data", address.port) as sender:
-            await until(lambda: not sender.outbox.waiting)
-            store = sender.log._store
-            answer, calls = store._aside, []
+    async with embedded_broker("mosquitto") as address, sending(tmp_path / "data", address.port) as sender:
+        await until(lambda: not sender.outbox.waiting)
+        store = sender.log._store
+        answer, calls = store._aside, []
 
-            def refuse(*arguments: Any) -> Any:
-                calls.append(arguments)
-                if len(calls) < 4:
-                    raise sqlite3.OperationalError("attempt to write a readonly database")
-                return answer(*arguments)
+        def refuse(*arguments: Any) -> Any:
+            calls.append(arguments)
+            if len(calls) < 4:
+                raise sqlite3.OperationalError("attempt to write a readonly database")
+            return answer(*arguments)
 
-            monkeypatch.setattr(store, "_aside", refuse)
-            sender.outbox._retry_ms = 0
-            await sweep(sender.log, 0)
-            await until(lambda: len(calls) >= 4 and not sender.outbox.waiting)
+        monkeypatch.setattr(store, "_aside", refuse)
+        sender.outbox._retry_ms = 0
+        await sweep(sender.log, 0)
+        await until(lambda: len(calls) >= 4 and not sender.outbox.waiting)
 
 
 async def test_what_is_new_goes_before_the_backlog(tmp_path: Path) -> None:
