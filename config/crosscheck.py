@@ -22,11 +22,15 @@ ADDRESS_DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What configuration needs of a meter model: values `primary`, `secondary` or `as-set`, and their evidence."""
+    """What configuration needs of a meter model: values `primary`, `secondary` or `as-set`, and their evidence.
+
+    settles: the registers that a point may be settled on, None where the protocol has them all.
+    """
 
     protocol: str
     values: str
     evidence: str
+    settles: frozenset[str] | None = None
 
 
 def check_lines(sections: Sections, draft: Draft, findings: Findings) -> None:
@@ -155,6 +159,28 @@ def _check_model(entry: Entry[Meter], models: Mapping[str, ModelFacts], names: s
             f"CAUTION: meter {meter.id}: model {name} rests on one source and was not verified in the field; "
             "it is read, and not settled until it was accepted (hubiao commission)",
         )
+
+
+def check_registers(sections: Sections, draft: Draft, models: Mapping[str, ModelFacts], findings: Findings) -> None:
+    """A point's register is one that its meters' models settle on: never a resettable one, nor a sum of directions.
+
+    The import register is read of every meter, whichever its point is settled on.
+    """
+    needed: dict[str, set[str]] = {}
+    for spot in draft.spots:
+        for stretch in spot.stretches:
+            needed.setdefault(stretch.meter, {"import"}).add(spot.register)
+    for entry in sections.meters:
+        name = model_of(entry.of) or ""
+        facts = models.get(name)
+        if facts is None or facts.settles is None or facts.protocol != entry.of.protocol:
+            continue
+        for register in sorted(needed.get(entry.of.id, {"import"}) - facts.settles):
+            findings.fault(
+                (*entry.path, "model"),
+                f"型号 {name} 没有可结算的 {register} 示数",
+                f"model {name} has no {register} register that may be settled on",
+            )
 
 
 def check_ratios(sections: Sections, draft: Draft, models: Mapping[str, ModelFacts], findings: Findings) -> None:

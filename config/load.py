@@ -63,6 +63,7 @@ def load_data(data: dict[str, Any], directory: FilePath, findings: Findings) -> 
     facts = _facts(models, {name for name in models if name in named})
     crosscheck.check_lines(sections, draft, findings)
     crosscheck.check_meters(sections, facts, {*models, *DLT645}, findings)
+    crosscheck.check_registers(sections, draft, facts, findings)
     crosscheck.check_ratios(sections, draft, facts, findings)
     crosscheck.check_broker(sections, findings)
     crosscheck.check_web(sections, findings)
@@ -105,7 +106,7 @@ def _facts(models: Mapping[str, ModelFile], used: set[str]) -> dict[str, ModelFa
         protocol = str(file.data.get("protocol"))
         if protocol == "modbus":
             model = modbus_model.parse(file.data)
-            facts[name] = ModelFacts(protocol, model.values, evidence_of(file.data))
+            facts[name] = ModelFacts(protocol, model.values, evidence_of(file.data), frozenset(model.settlement))
         else:
             facts[name] = ModelFacts(protocol, "secondary", evidence_of(file.data))
     return facts

@@ -48,6 +48,15 @@ SITES: dict[str, tuple[str, list[str]]] = {
         "«metres: []\n",
         ["metres"],
     ),
+    "a model that has nothing to settle on": (
+        "meters:\n  - {id: m-1, line: east, protocol: modbus, unit: 1, model: «chint-ddsu666, tenant: acme}\n",
+        ["meters.0.model"],
+    ),
+    "a point settled on a register that its meter's model lacks": (
+        "meters:\n  - {id: m-1, line: east, protocol: modbus, unit: 1, model: «schneider-iem3150}\n"
+        "points:\n  - {id: m-1, role: pv, register: export}\n",
+        ["meters.0.model"],
+    ),
     "a duplicate key": (
         "meters: []\n«meters: []\n",
         ["meters"],
