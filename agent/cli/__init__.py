@@ -7,6 +7,7 @@ Exit codes: 0 ok · 1 failed while running · 2 wrong usage · 3 a check, scan o
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib
 import importlib.util
 import os
@@ -49,7 +50,17 @@ VERBS: dict[str, tuple[str, str, str]] = {
 }
 
 
+class _ReaderLeft(Exception):
+    """Whoever read standard output has enough; click itself would end with 1."""
+
+
 class _Verbs(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderLeft from error
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [verb for verb, (module, _, _) in VERBS.items() if _has(module)]
 
@@ -95,7 +106,9 @@ class Failure(click.ClickException):
 
 
 def main() -> None:
-    """Runs the command; output survives C and GBK terminals, a closed pipe and Ctrl-C."""
+    """Runs the command; output survives C and GBK terminals, a closed pipe, a full disk and Ctrl-C."""
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 open as long as the process
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere  # None where the caller closed them
     for stream in (sys.stdout, sys.stderr):
         reconfigure: Any = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -108,9 +121,20 @@ def main() -> None:
         sys.exit(130)
     except (KeyboardInterrupt, asyncio.CancelledError):  # the latter where a time-out ran out at the same instant
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader left: nothing more to say, not even at exit
-        sys.exit(0)
     except click.ClickException as failure:
         failure.show()
         sys.exit(failure.exit_code)
+    except _ReaderLeft:
+        _say_no_more()
+        sys.exit(0)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        _say_no_more()
+        click.echo(t(f"标准输出写不下:{error.strerror}", f"standard output: {error.strerror}"), err=True)
+        sys.exit(74)
+
+
+def _say_no_more() -> None:
+    """Nothing is written to standard output any more, not even what is left of it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
