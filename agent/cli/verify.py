@@ -110,12 +110,12 @@ def _of_files(directory: Path) -> Evidence:
 
 
 def _leaf(line: bytes) -> bytes:
-    """32 bytes; zeros, which no record hashes to, for a line that is no hash."""
+    """32 bytes; zeros, which no record hashes to, for a line that is no hash as it was written, in small letters."""
     try:
         leaf = bytes.fromhex(line.decode("ascii"))
     except ValueError:
         leaf = b""
-    return leaf if len(leaf) == HASH_BYTES else bytes(HASH_BYTES)
+    return leaf if len(leaf) == HASH_BYTES and leaf.hex().encode() == line else bytes(HASH_BYTES)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

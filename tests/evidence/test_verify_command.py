@@ -106,6 +106,15 @@ def test_a_line_among_the_hashes_that_is_none_is_found_where_it_is(evidence: Pat
     assert said["first_bad"] == 99
 
 
+def test_a_hash_in_capital_letters_is_not_the_one_that_was_written(evidence: Path) -> None:
+    path = evidence / "hashes.txt"
+    lines = path.read_text().split("\n")
+    lines[50] = lines[50].upper()
+    path.write_text("\n".join(lines))
+    said = json.loads(run(evidence, "--key", VKEY, "--json").stdout)
+    assert said["first_bad"] == 50
+
+
 def test_a_verifier_key_of_another_epoch_is_told_apart(evidence: Path) -> None:
     other = note.verifier_key(note.origin("xihu-01", "gw-1", "1e" * 16), KEY)
     said = json.loads(run(evidence, "--key", other, "--json").stdout)
