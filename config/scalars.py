@@ -140,14 +140,16 @@ def interval_seconds(value: str) -> int:
 
 
 def closing(value: str) -> str:
-    """`01 00:00`: day of the month and park-local time at which a billing period ends."""
+    """`01 00:00`: day and park-local time at which a billing period ends; `31 24:00` is the end of the month."""
     match = re.fullmatch(r"(\d{1,2}) (\d{1,2}):(\d\d)", value)
-    if not match or not 1 <= int(match[1]) <= 28 or int(match[2]) > 23 or int(match[3]) > 59:
+    day, hour, minute = map(int, match.groups()) if match else (0, 0, 0)
+    whole = (hour, minute) == (24, 0)
+    if not (1 <= day <= 28 or (day == 31 and whole)) or not (whole or (hour < 24 and minute < 60)):
         raise Wrong(
-            f'{value!r} 不是 "01 00:00" 这样的结算时刻(日 01–28,月末写作次月 "01 00:00")',
-            f'{value!r} is no closing like "01 00:00" (day 01 to 28; the end of a month is "01 00:00" of the next)',
+            f'{value!r} 不是 "01 00:00" 这样的结算时刻(日 01–28;月末写作次月 "01 00:00" 或 "31 24:00")',
+            f'{value!r} is no closing like "01 00:00" (day 01 to 28; the end of a month is "31 24:00" or "01 00:00")',
         )
-    return f"{int(match[1]):02} {int(match[2]):02}:{match[3]}"
+    return f"{day:02} {hour:02}:{minute:02}"
 
 
 def port(value: str) -> str:

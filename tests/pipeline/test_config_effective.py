@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from config import schema
 from config.child import load_in_child
 from config.load import load
+from contract.grid import Closing
 
 SAMPLES = Path(__file__).parents[2] / "config" / "samples"
 GOLDEN = Path(__file__).parents[1] / "golden" / "small-effective.json"
@@ -178,6 +179,17 @@ def test_an_interval_is_any_divisor_of_a_day_up_to_an_hour(
 ) -> None:
     settings = effective(tmp_path, f"park: {{id: p, interval: {written}}}\ngateway: {{id: g}}\n")["settings"]
     assert (settings["interval"], settings["interval_s"]) == (text, seconds)
+
+
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [("1 0:00", "01 00:00"), ("25 24:00", "25 24:00"), ("28 24:00", "28 24:00"), ("31 24:00",) * 2],
+)
+def test_a_closing_may_be_the_end_of_a_day_or_of_the_month(tmp_path: Path, written: str, means: str) -> None:
+    text = HEAD.replace("{id: p}", f'{{id: p, closings: ["{written}"]}}')
+    settings = effective(tmp_path, text)["settings"]
+    assert settings["closings"] == [means]
+    Closing.parse(means)
 
 
 def test_the_multiplier_follows_what_the_model_sends(tmp_path: Path) -> None:
