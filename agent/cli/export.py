@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import click
 
 from agent.cli import Failure
 from agent.cli.output import document, notice
+from agent.cli.parquet import Column, parquet
 from agent.cli.places import LOCAL_INSTANT, local_text, opened_store, store_options, utc_seconds
 from agent.cli.words import t
 from agent.history import History
@@ -60,7 +61,7 @@ CSV_HEAD = (
 @click.option("--to", type=LOCAL_INSTANT, default=None, help="2026-08-01")
 @click.option("--csv", "form", flag_value="csv", help=t("区间电量表(本地时间)", "intervals, local time"))
 @click.option("--ndjson", "form", flag_value="ndjson", help=t("原始记录", "records as they stand in the log"))
-@click.option("--parquet", "form", flag_value="parquet", help=t("本版本没有", "not in this version"))
+@click.option("--parquet", "form", flag_value="parquet", help=t("同上,UTC 时刻,写到标准输出", "the same, UTC"))
 @click.option("--evidence", type=click.Path(path_type=Path), default=None, help="DIR")
 @click.option("--epoch", "epoch_id", default=None, help=t("证据的纪元,默认最新", "of the evidence; default the newest"))
 @click.option("--json", "as_json", is_flag=True)
@@ -75,8 +76,8 @@ def export(
     as_json: bool,
 ) -> None:
     """导出记录、证据 / export records or evidence."""
-    if form == "parquet":
-        zh, en = "本版本不写 Parquet;--csv 可转换", "this version writes no Parquet; --csv can be converted"
+    if form == "parquet" and (as_json or sys.stdout.isatty()):
+        zh, en = "--parquet 是二进制:请转到文件(> 文件),不与 --json 并用", "--parquet is binary: > FILE, without --json"
         raise click.UsageError(t(zh, en))
     if evidence is not None and (form or from_ or to):
         zh, en = (
@@ -89,14 +90,14 @@ def export(
             _export_evidence(store.reader, evidence, epoch_id, as_json)
         elif form is None or from_ is None or to is None:
             zh, en = (
-                "--evidence DIR,或 --from --to 加 --csv|--ndjson",
-                "--evidence DIR, or --from --to with --csv|--ndjson",
+                "--evidence DIR,或 --from --to 加 --csv|--ndjson|--parquet",
+                "--evidence DIR, or --from --to with --csv|--ndjson|--parquet",
             )
             raise click.UsageError(t(f"需要 {zh}", f"needs {en}"))
         else:
             history = History(store.reader)
             from_s, to_s = (utc_seconds(moment, history.plan.utc_offset_s) for moment in (from_, to))
-            (_csv if form == "csv" else _ndjson)(history, from_s, to_s, as_json)
+            FORMS[form](history, from_s, to_s, as_json)
 
 
 def begins_s(head: Head, body: Body) -> int | None:
@@ -114,13 +115,18 @@ def begins_s(head: Head, body: Body) -> int | None:
     return None if head.at is None else parse_instant(head.at) // 1000
 
 
-def _csv(history: History, from_s: int, to_s: int, as_json: bool) -> None:
+def _intervals(history: History, from_s: int, to_s: int) -> list[tuple[Head, Interval]]:
     """Intervals that start in the span, newest revision only, in order of time."""
     newest: dict[tuple[str, str, str], tuple[Head, Interval]] = {}
     for _, head, body in history.records(from_s, ("interval",)):
         if isinstance(body, Interval) and from_s <= parse_slot(body.start) < to_s:
             newest[body.start, body.tenant or "", body.point or ""] = head, body
-    rows = (_interval_row(head, body, history.plan.utc_offset_s) for _, (head, body) in sorted(newest.items()))
+    return [found for _, found in sorted(newest.items(), key=lambda item: item[0])]
+
+
+def _csv(history: History, from_s: int, to_s: int, as_json: bool) -> None:
+    offset_s = history.plan.utc_offset_s
+    rows = (_interval_row(head, body, offset_s) for head, body in _intervals(history, from_s, to_s))
     if as_json:
         document([dict(zip(CSV_HEAD, row, strict=True)) for row in rows])
         return
@@ -129,10 +135,25 @@ def _csv(history: History, from_s: int, to_s: int, as_json: bool) -> None:
     writer.writerows(rows)
 
 
+def _parquet(history: History, from_s: int, to_s: int, as_json: bool) -> None:
+    """The columns of the table; bounds are instants, energy is an exact decimal."""
+    assert not as_json
+    kinds = {"start": "instant", "end": "instant", "kwh": "decimal", "revision": "number", "seq": "number"}
+    columns = [Column(name, kinds.get(name, "text")) for name in CSV_HEAD]
+    rows = []
+    for head, body in _intervals(history, from_s, to_s):
+        bounds = (parse_slot(bound) * 1000 for bound in (body.start, body.end))
+        rows.append((*_about(body, *bounds), body.kwh, body.quality, body.revision, head.seq, head.epoch))
+    sys.stdout.buffer.write(parquet(columns, rows))
+
+
 def _interval_row(head: Head, body: Interval, offset_s: int) -> tuple[Any, ...]:
-    start, end = (local_text(parse_slot(bound), offset_s) for bound in (body.start, body.end))
-    about = (body.tenant, body.point, body.role, start, end, body.period, body.schedule)
-    return (*about, plain(body.kwh), body.quality, body.revision, head.seq, head.epoch)
+    bounds = (local_text(parse_slot(bound), offset_s) for bound in (body.start, body.end))
+    return (*_about(body, *bounds), plain(body.kwh), body.quality, body.revision, head.seq, head.epoch)
+
+
+def _about(body: Interval, start: Any, end: Any) -> tuple[Any, ...]:
+    return (body.tenant, body.point, body.role, start, end, body.period, body.schedule)
 
 
 def _ndjson(history: History, from_s: int, to_s: int, as_json: bool) -> None:
@@ -143,6 +164,9 @@ def _ndjson(history: History, from_s: int, to_s: int, as_json: bool) -> None:
         return
     for record in records:
         click.echo(record)
+
+
+FORMS: dict[str, Callable[[History, int, int, bool], None]] = {"csv": _csv, "ndjson": _ndjson, "parquet": _parquet}
 
 
 def _records_of(history: History, from_s: int, to_s: int) -> Iterator[bytes]:

@@ -116,6 +116,7 @@ def utc_seconds(moment: datetime, offset_s: int) -> int:
     return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
 
 
-def local_text(seconds: int, offset_s: int, form: str = "%Y-%m-%d %H:%M") -> str:
-    """Park-local time for people."""
-    return datetime.fromtimestamp(seconds, timezone(timedelta(seconds=offset_s))).strftime(form)
+def local_text(seconds: int, offset_s: int, form: str = "") -> str:
+    """Park-local time for people; to the minute where it is a whole one, unless `form` says otherwise."""
+    local = datetime.fromtimestamp(seconds, timezone(timedelta(seconds=offset_s)))
+    return local.strftime(form or ("%Y-%m-%d %H:%M:%S" if local.second else "%Y-%m-%d %H:%M"))

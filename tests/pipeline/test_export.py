@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sqlite3
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from reading_store import KEY, STEP, TEN, Morning
 
 from agent.cli import cli
+from agent.cli.parquet import Column, parquet
 from agent.log import Identity, open_log
 from agent.store import Store
 from contract.note import cosign, split_notes
@@ -198,7 +200,7 @@ def test_a_receipt_covers_what_no_stored_checkpoint_does(tmp_path: Path) -> None
         ("--csv",),
         ("--csv", "--from", "2026-07-10"),
         SPAN,
-        (*SPAN, "--parquet"),
+        (*SPAN, "--parquet", "--json"),
         ("--evidence", "x", *SPAN),
         ("--evidence", "x", "--csv"),
         ("--csv", "--from", "July", "--to", "2026-08-01"),
@@ -208,8 +210,31 @@ def test_wrong_usage_ends_with_2(morning: Morning, arguments: tuple[str, ...]) -
     assert run(morning, *arguments).exit_code == 2
 
 
-def test_parquet_is_said_not_to_be_there(morning: Morning) -> None:
-    assert "no Parquet" in run(morning, *SPAN, "--parquet").stderr
+def test_parquet_has_the_rows_of_the_table(morning: Morning) -> None:
+    file = run(morning, *SPAN, "--parquet").stdout_bytes
+    rows = json.loads(run(morning, *SPAN, "--csv", "--json").stdout)
+    assert file[:4] == file[-4:] == b"PAR1"
+    for column in ("period", "quality", "epoch"):
+        assert b"".join(len(row[column]).to_bytes(4, "little") + row[column].encode() for row in rows) in file
+    scale = max(len(row["kwh"].partition(".")[2]) for row in rows)
+    exact = (int(Decimal(row["kwh"]).scaleb(scale)) for row in rows)
+    assert b"".join(kwh.to_bytes(16, "big", signed=True) for kwh in exact) in file
+
+
+def test_a_parquet_file_is_the_one_that_pyarrow_and_duckdb_read() -> None:
+    """golden/table.parquet was read by pyarrow 26.0.1 and DuckDB 2.0.1 on 2026-11-28 as exactly these rows."""
+    columns = [Column("who", "text"), Column("at", "instant"), Column("kwh", "decimal"), Column("n", "number")]
+    rows: list[tuple[str | int | Decimal | None, ...]] = [
+        ("埃克米", 1_783_000_000_000, Decimal("123456.78"), 7),
+        (None, 1_783_000_900_000, Decimal("-0.0025"), -1),
+        (None, None, None, None),
+        ("", 0, Decimal("1E+2"), 2**40),
+        *(("x", n, Decimal(n), n) for n in range(300)),
+    ]
+    assert parquet(columns, rows) == (Path(__file__).parents[1] / "golden" / "table.parquet").read_bytes()
+    assert len(parquet(columns, [])) > len(columns)
+    with pytest.raises(ValueError, match=r"kwh: 1E.40 has more than 38 digits"):
+        parquet(columns, [(None, None, Decimal("1E+40"), None)])
 
 
 def test_an_unknown_epoch_and_a_store_without_configuration_are_1(morning: Morning, tmp_path: Path) -> None:
