@@ -1,8 +1,9 @@
 """Polls a park in virtual time with every fault that the simulators know, for what only shows in the long run.
 
-    faults of all kinds, on and off at random ─▶ simulated park on ptys ─▶ agent ─▶ store ─▶ hubiao verify
+    faults of all kinds, on and off at random ─▶ simulated park in memory ─▶ agent ─▶ store ─▶ hubiao verify
 
-Judged: memory does not grow once warm, every line is still read at the end, and `hubiao verify` finds every slot
+Agent and park share a process and its virtual time, so the agent's objects are weighed besides RSS. Judged: neither
+grows once warm, every line is still read at the end, and `hubiao verify` finds every slot
 answered by a reading or a gap, every interval exact, the tree whole. `make soak` runs for ten minutes of real time;
 `--polls 1000000 --minutes 0` runs the million.
 """
@@ -25,12 +26,12 @@ from typing import Any
 
 from agent.app import Agent
 from bench.agent import rss_mib
+from bench.virtual import Joined
+from bench.weigh import weight_kib
 from config.load import load
 from contract.records import parse_instant
 from drivers.clock import VirtualClock
-from drivers.ports.serial import SerialPort
 from simulators.faults import LINE_FAULTS, METER_FAULTS, Fault
-from simulators.held import HeldPort
 from simulators.site import Site
 
 SAMPLE = Path(__file__).parents[1] / "config" / "samples" / "demo.yaml"
@@ -73,7 +74,7 @@ def fault_plan(config: dict[str, Any], days: int, seed: int) -> list[Fault]:
 
 @dataclass(slots=True)
 class Soak:
-    """One run. memory: (polls, MiB) by the hour."""
+    """One run. memory: (polls, MiB of the process) by the hour; weights: (polls, KiB of the agent) by the day."""
 
     polls: int
     minutes: float
@@ -81,6 +82,7 @@ class Soak:
     seed: int
     data: Path
     memory: list[tuple[int, float]] = field(default_factory=list)
+    weights: list[tuple[int, int]] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
 
     def run(self) -> dict[str, Any]:
@@ -95,6 +97,7 @@ class Soak:
         done = sum(poller.line.statistics.exchanges for poller in agent.pollers)
         verified = self._verified(agent.log.epoch.vkey)
         warm = next(mib for polls, mib in self.memory if polls >= WARM * done)
+        warm_kib = next((kib for polls, kib in self.weights if polls >= WARM * done), 0)
         return {
             "polls": done,
             "virtual_days": round((clock.boot_ms() / 1000 - 60) / 86400, 1),
@@ -103,6 +106,8 @@ class Soak:
             "rss_end_mib": self.memory[-1][1],
             "rss_growth_mib": round(self.memory[-1][1] - warm, 1),
             "rss_by_tenth": [mib for _, mib in self.memory[:: max(1, len(self.memory) // 10)]],
+            "agent_growth_kib": self.weights[-1][1] - warm_kib if self.weights else None,
+            "agent_kib_by_tenth": [kib for _, kib in self.weights[:: max(1, len(self.weights) // 10)]],
             "stuck_lines": self.stuck,
             "records": verified["size"],
             "verified": verified["ok"],
@@ -110,12 +115,9 @@ class Soak:
         }
 
     async def _live(self, config: dict[str, Any], clock: VirtualClock, site: Site) -> Agent:
-        await site.open(lambda _url: None)
-        agent = Agent(
-            config,
-            clock,
-            open_port=lambda line: HeldPort(SerialPort(site.ports[line["id"]]), clock, site.wires[line["id"]]),
-        )
+        for bus in site.buses.values():
+            bus.start()
+        agent = Agent(config, clock, open_port=lambda line: Joined(site.buses[line["id"]]))
         await agent.open()
         stop, until = asyncio.Event(), time.monotonic() + (self.minutes * 60 or float("inf"))
         running = asyncio.create_task(agent.run(stop))
@@ -127,7 +129,8 @@ class Soak:
             done = sum(poller.line.statistics.exchanges for poller in agent.pollers)
             self.memory.append((done, round(rss_mib(os.getpid()), 1)))
             if hours % 24 == 0:  # the last hour of the calm
-                sys.stderr.write(f"day {hours // 24}: {done} polls, {self.memory[-1][1]} MiB\n")
+                self.weights.append((done, weight_kib(agent)))
+                sys.stderr.write(f"day {hours // 24}: {done} polls, {self.memory[-1][1]} MiB, {self.weights[-1][1]} KiB\n")
                 for poller, answered in zip(agent.pollers, before, strict=True):
                     if poller.line.statistics.answered == answered:
                         self.stuck.append(f"{poller.line.id} after {hours} h")
@@ -136,7 +139,8 @@ class Soak:
         clock.pace(1.0)
         stop.set()
         await running
-        await site.close()
+        for bus in site.buses.values():
+            bus.stop()
         return agent
 
     def _verified(self, vkey: str) -> dict[str, Any]:

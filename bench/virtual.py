@@ -13,15 +13,18 @@ from drivers.clock import Clock
 from drivers.line import Line
 from drivers.ports import Chunk, Settings
 from drivers.ports.memory import MemoryPort
+from simulators.bus import Bus
 
 
-class _Joined(MemoryPort):
-    """The agent's end of a simulated bus, without an operating system between them."""
+class Joined(MemoryPort):
+    """The agent's end of a simulated bus, without an operating system between them: speed and parity are told too."""
 
-    def __init__(self, bus: Accounted) -> None:
+    def __init__(self, bus: Bus) -> None:
         super().__init__("virtual")
         self._bus = bus
         bus.end = lambda data: self.deliver(Chunk(data))
+        bus.speed = lambda: self.settings.baud if self.settings else None
+        bus.framing = lambda: self.settings.framing if self.settings else None
 
     async def write(self, data: bytes) -> None:
         self._require_open()
@@ -51,4 +54,4 @@ class Played:
 def played_line(wire: Wire, clock: Clock) -> tuple[Line, Accounted]:
     """A line at a bus that plays `wire`; both must be used on the clock's own loop."""
     bus = Accounted(wire, clock.wall_ms)
-    return Line("l0", _Joined(bus), Settings.parse(wire.baud, wire.framing), clock), bus
+    return Line("l0", Joined(bus), Settings.parse(wire.baud, wire.framing), clock), bus

@@ -199,7 +199,8 @@ class _PacedSelector(selectors.DefaultSelector):
         if ready:
             return ready
         wait = self._clock.wait_before(timeout)
-        ready = super().select(wait)
+        if wait != 0:  # else that was the look just taken
+            ready = super().select(wait)
         if timeout is not None and not self._clock._holds:
             if ready:
                 self._clock.move_with_real_time(timeout)

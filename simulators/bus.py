@@ -20,6 +20,7 @@ from simulators.dlt645_meter import Dlt645Meter, Reply
 from simulators.faults import Fault, Faults, collide, flip, rubbish, spoil
 
 FIFO = 16  # characters that a UART hands over at once
+LOOK_S = 5.0  # a second master that is not there yet
 HALF_FRAME_S = 0.5  # the longest pause between two characters of a DL/T 645 frame
 
 
@@ -76,7 +77,7 @@ class Bus:
 
     def start(self) -> None:
         """Starts what happens without being asked: the second master."""
-        if any(fault.kind == "other_master" and fault.target == self.line for fault in self.faults.known):
+        if self.faults.known("other_master", self.line):
             self._other_master = asyncio.get_running_loop().create_task(self._talk())
 
     def stop(self) -> None:
@@ -207,7 +208,7 @@ class Bus:
         """A second master reads the first meter again and again, as another system on the same bus does."""
         while True:
             fault = self.faults.find("other_master", self.line, self.now_ms())
-            await asyncio.sleep(fault.amount if fault else 1.0)
+            await asyncio.sleep(fault.amount if fault else LOOK_S)
             loop = asyncio.get_running_loop()
             meter = next((meter for meter in self.meters if isinstance(meter, Dlt645Meter)), None)
             if fault is None or meter is None or loop.time() < max(self._sent_until, self._answer_until):

@@ -234,8 +234,9 @@ class Memory:
         own = self.events.get(prefix, [])
         done = [
             Happening(fault.from_ms, NEVER if fault.to_ms is None else fault.to_ms)
-            for fault in self.truth.faults.known
-            if EVENT_FAULTS.get(fault.kind) == prefix and fault.target in (self.meter["id"], self.meter["line"])
+            for kind in (kind for kind, group in EVENT_FAULTS.items() if group == prefix)
+            for target in (self.meter["id"], self.meter["line"])
+            for fault in self.truth.faults.known(kind, target)
         ]
         return sorted(own + done, key=lambda happening: happening.start_ms)
 

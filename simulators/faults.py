@@ -7,7 +7,7 @@ and what a meter remembers of a power cut or an opened cover the meter's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -69,19 +69,27 @@ class Fault:
 class Faults:
     """All faults of a run; `add` also while it runs."""
 
-    def __init__(self, faults: list[Fault] | None = None) -> None:
-        self.known = list(faults or [])
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self._of: dict[str, list[Fault]] = {}
+        self._kinds: dict[tuple[str, str], list[Fault]] = {}
+        for fault in faults:
+            self.add(fault)
 
     def add(self, fault: Fault) -> None:
-        self.known.append(fault)
+        self._of.setdefault(fault.target, []).append(fault)
+        self._kinds.setdefault((fault.kind, fault.target), []).append(fault)
+
+    def known(self, kind: str, target: str) -> Sequence[Fault]:
+        """Those of a kind, active or not, in the order of the scenario."""
+        return self._kinds.get((kind, target), ())
 
     def find(self, kind: str, target: str, at_ms: int) -> Fault | None:
         """The first active fault of a kind, if any."""
-        return next((f for f in self.known if f.kind == kind and f.target == target and f.active(at_ms)), None)
+        return next((fault for fault in self.known(kind, target) if fault.active(at_ms)), None)
 
     def on(self, target: str, at_ms: int) -> list[Fault]:
         """What is wrong with a meter or line now, in the order of the scenario."""
-        return [fault for fault in self.known if fault.target == target and fault.active(at_ms)]
+        return [fault for fault in self._of.get(target, ()) if fault.active(at_ms)]
 
 
 def spoil(reply: bytes, fault: Fault) -> bytes:
