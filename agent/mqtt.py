@@ -1,6 +1,7 @@
 """One MQTT 5 connection, by paho; the one file that imports it.
 
-A `Connection` lives from CONNECT to its loss and is then thrown away with everything paho holds: the database is the
+The event loop tells paho when its socket can be read or written, so there is no thread but for connecting. A
+`Connection` lives from CONNECT to its loss and is then thrown away with everything paho holds: the database is the
 queue, so nothing may wait inside the client and be sent again behind our back. A publish is answered by the broker's
 reason code, never by `is_published()`, which is true for refusals too. What arrives waits in a short queue: a flood of
 it is dropped, not stored.
@@ -15,8 +16,9 @@ import ssl
 import struct
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +33,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from contract.topics import CONTENT_TYPE
 
 KEEPALIVE_S = 30  # a half-open connection is found within one and a half of these
-GOODBYE_S = 1.0  # for DISCONNECT to leave; a socket that takes nothing is then shut
+TEND_S = 5.0  # between looks at whether it is time for a ping, or too late
+GOODBYE_S = 1.0  # for DISCONNECT to leave; a socket that takes nothing is then closed
+GOODBYE_LOOKS = 20
 WINDOW = 20  # of unanswered publishes
 ARRIVED = 64  # messages that may wait to be looked at; receipts are retained, so a dropped one comes again
 ARRIVED_BYTES = 64 * 1024  # of a packet: far more than a receipt
@@ -78,17 +82,19 @@ class Will:
     payload: bytes
 
 
-class _Client(paho.Client):
-    """paho, but a packet that its parser stumbles over ends the connection instead of the thread."""
+class _ContentType(Properties):
+    """The one property of what we publish, packed once instead of once a message."""
 
-    stumbled: Callable[[str], None]
+    def __init__(self) -> None:
+        super().__init__(PacketTypes.PUBLISH)
+        self.ContentType = CONTENT_TYPE
 
-    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
-        try:
-            return super().loop_forever(timeout, retry_first_connection)
-        except MALFORMED as error:
-            self.stumbled(f"malformed packet: {error}")
-            return paho.MQTT_ERR_PROTOCOL
+    def pack(self) -> bytes:
+        return self._packed
+
+    @cached_property
+    def _packed(self) -> bytes:
+        return bytes(super().pack())
 
 
 class Connection:
@@ -107,7 +113,10 @@ class Connection:
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._connected: asyncio.Future[None] = self._loop.create_future()
-        self._answered: deque[tuple[int, ReasonCode]] = deque()  # written by paho's thread
+        self._reaching: asyncio.Future[MQTTErrorCode] | None = None  # name, TCP and TLS, on a thread
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing = False  # the loop tells when the socket takes more
+        self._content_type = _ContentType()
         self._client = self._make(client_id, will)
 
     @property
@@ -117,35 +126,47 @@ class Connection:
 
     async def open(self) -> None:
         """Connects. Raises UplinkError."""
+        limits = Properties(PacketTypes.CONNECT)
+        limits.MaximumPacketSize = ARRIVED_BYTES
+        limits.ReceiveMaximum = ARRIVED
+        where = (self.broker.host, self.broker.port, KEEPALIVE_S)
         try:
             self._secure()
-            limits = Properties(PacketTypes.CONNECT)
-            limits.MaximumPacketSize = ARRIVED_BYTES
-            limits.ReceiveMaximum = ARRIVED
-            self._client.connect_async(
-                self.broker.host, self.broker.port, KEEPALIVE_S, clean_start=True, properties=limits
-            )
-            self._client.loop_start()
-            await self._connected
+            connect = partial(self._client.connect, *where, clean_start=True, properties=limits)
+            self._reaching = self._loop.run_in_executor(None, connect)
+            await asyncio.shield(self._reaching)
         except (OSError, ValueError) as error:
             raise UplinkError(f"{self.broker}: {error}") from error
+        held = self._client.socket()
+        assert isinstance(held, socket.socket)
+        self._loop.add_reader(held, self._do, self._read)
+        self._tend()
+        await self._connected
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
         """Sends one message; gives its id, under which `answers` will hold the broker's reason code (QoS 1).
 
         Raises UplinkError when the connection is already lost.
         """
-        properties = Properties(PacketTypes.PUBLISH)
-        properties.ContentType = CONTENT_TYPE
         if self.lost:
             raise UplinkError(self.lost)
-        info = self._client.publish(topic, payload, qos, retain, properties)
+        info = self._client.publish(topic, payload, qos, retain, self._content_type)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise UplinkError(paho.error_string(info.rc))
         self.sent_bytes += len(topic) + len(payload)
         if qos:
             self.unanswered[info.mid] = time.monotonic()
+        self._await_room()
         return info.mid
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is published within leaves in as few segments as it fills: the broker wakes up once, not for each."""
+        self._cork(1)
+        try:
+            yield
+        finally:
+            self._cork(0)
 
     def overdue_s(self) -> float:
         """How long the oldest publish waits for its answer, in real seconds."""
@@ -153,21 +174,22 @@ class Connection:
 
     def subscribe(self, topic: str) -> None:
         self._client.subscribe(topic, qos=1)
+        self._await_room()
 
     async def close(self) -> None:
         """Leaves, properly if the connection still stands; the broker then forgets the will."""
-        self._client.disconnect()
-        stopping = self._loop.run_in_executor(None, self._client.loop_stop)
-        done, _ = await asyncio.wait([stopping], timeout=GOODBYE_S)
-        held = self._client.socket()
-        if not done and isinstance(held, socket.socket):
-            with contextlib.suppress(OSError):
-                held.shutdown(socket.SHUT_RDWR)
-        await stopping
+        if self._reaching is not None:
+            await asyncio.wait([self._reaching])  # a cancelled `open` leaves it at work: five seconds at most
+        self._do(self._client.disconnect)
+        for _ in range(GOODBYE_LOOKS):
+            if self._client.socket() is None:
+                break
+            self._await_room()
+            await asyncio.sleep(GOODBYE_S / GOODBYE_LOOKS)
         self._lose("closed")
 
     def _make(self, client_id: str, will: Will) -> paho.Client:
-        client = _Client(
+        client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -175,13 +197,12 @@ class Connection:
         )
         client.max_inflight_messages_set(0)  # the outbox keeps the window; paho must not queue
         client.will_set(will.topic, will.payload, qos=1, retain=True)
-        client.stumbled = lambda why: self._call(self._lose, why)
         client.on_socket_open = _at_once
+        client.on_socket_close = lambda _c, _u, held: self._let_go(held)
         client.on_connect = self._on_connect
-        client.on_connect_fail = lambda *_: self._call(self._fail, "cannot be reached")
-        client.on_disconnect = lambda _c, _u, _f, code, _p: self._call(self._lose, str(code))
+        client.on_disconnect = lambda _c, _u, _f, code, _p: self._lose(str(code))
         client.on_publish = self._on_publish
-        client.on_subscribe = lambda *_: self._call(self._on_subscribed)
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         return client
 
@@ -196,31 +217,57 @@ class Connection:
                 context.load_cert_chain(broker.cert_file, broker.key_file)
             self._client.tls_set_context(context)
 
-    # paho's thread calls these; everything else happens on the loop
+    # the loop has paho do its work
 
-    def _call(self, action: Callable[..., None], *arguments: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-            self._loop.call_soon_threadsafe(action, *arguments)
+    def _do(self, work: Callable[[], object]) -> None:
+        """Whatever paho stumbles over ends the connection, never the loop."""
+        try:
+            work()
+        except MALFORMED as error:
+            self._lose(f"malformed packet: {error}")
+        self._await_room()
+
+    def _read(self) -> None:
+        self._client.loop_read()
+        held = self._client.socket()
+        while isinstance(held, ssl.SSLSocket) and held.pending():  # decrypted already, so no longer readable
+            self._client.loop_read()
+            held = self._client.socket()
+
+    def _tend(self) -> None:
+        """Keeps the connection alive and finds out when it is not."""
+        self._timer = self._loop.call_later(TEND_S, self._tend)
+        self._do(self._client.loop_misc)
+
+    def _cork(self, corked: int) -> None:
+        held = self._client.socket()
+        if isinstance(held, socket.socket):
+            with contextlib.suppress(OSError):  # lost: whoever publishes next is told
+                held.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, corked)
+
+    def _await_room(self) -> None:
+        """While paho could not write everything, has the loop tell when the socket takes more."""
+        held = self._client.socket()
+        if self._client.want_write() == self._writing or not isinstance(held, socket.socket):
+            return
+        self._writing = not self._writing
+        if self._writing:
+            self._loop.add_writer(held, self._do, self._client.loop_write)
+        else:
+            self._loop.remove_writer(held)
+
+    def _let_go(self, held: Any) -> None:
+        self._loop.remove_reader(held)
+        self._loop.remove_writer(held)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # what paho tells, on the loop
 
     def _on_connect(self, _client: Any, _user: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
         if code.is_failure:
-            self._call(self._fail, str(code))
-        else:
-            self._call(self._accepted, properties)
-
-    def _on_publish(self, _client: Any, _user: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
-        self._answered.append((mid, code))
-        if len(self._answered) == 1:  # else the loop was told already
-            self._call(self._take_answers)
-
-    def _on_message(self, _client: Any, _user: Any, message: paho.MQTTMessage) -> None:
-        self.arrived.append((message.topic, bytes(message.payload)))
-        if len(self.arrived) == 1:
-            self._call(self._wake.set)
-
-    # on the loop
-
-    def _accepted(self, properties: Any) -> None:
+            self._lose(str(code))
+            return
         limit = getattr(properties, "ReceiveMaximum", None)
         if limit:
             self.window = min(self.window, limit)
@@ -230,24 +277,28 @@ class Connection:
         if not self._connected.done():
             self._connected.set_result(None)
 
-    def _on_subscribed(self) -> None:
+    def _on_publish(self, _client: Any, _user: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
+        if self.unanswered.pop(mid, None) is not None:
+            self.answers.append((mid, code))
+        self._wake.set()
+
+    def _on_subscribe(self, *_: object) -> None:
         self.subscribed = True
         self._wake.set()
 
-    def _fail(self, reason: str) -> None:
-        if not self._connected.done():
-            self._connected.set_exception(UplinkError(f"{self.broker}: {reason}"))
-
-    def _lose(self, reason: str) -> None:
-        self._fail(reason)
-        self.lost = self.lost or reason
+    def _on_message(self, _client: Any, _user: Any, message: paho.MQTTMessage) -> None:
+        self.arrived.append((message.topic, bytes(message.payload)))
         self._wake.set()
 
-    def _take_answers(self) -> None:
-        while self._answered:
-            mid, code = self._answered.popleft()
-            if self.unanswered.pop(mid, None) is not None:
-                self.answers.append((mid, code))
+    def _lose(self, reason: str) -> None:
+        """The first reason is the one that counts."""
+        self.lost = self.lost or reason
+        if not self._connected.done():
+            self._connected.set_exception(UplinkError(f"{self.broker}: {reason}"))
+        held = self._client.socket()
+        if isinstance(held, socket.socket):
+            self._let_go(held)
+            held.close()
         self._wake.set()
 
 

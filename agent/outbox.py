@@ -162,8 +162,9 @@ class Outbox:
             await self._take_answers(connection)
             await self._take_receipts(connection)
             await self._resend_if_overdue()
-            await self._send(connection)
-            self._send_proofs(connection)
+            with connection.together():
+                await self._send(connection)
+                self._send_proofs(connection)
             await self._retry_aside(connection)
             if connection.overdue_s() > ANSWER_S:
                 raise UplinkError("no acknowledgement for a minute")

@@ -130,7 +130,9 @@ class Soak:
             self.memory.append((done, round(rss_mib(os.getpid()), 1)))
             if hours % 24 == 0:  # the last hour of the calm
                 self.weights.append((done, weight_kib(agent)))
-                sys.stderr.write(f"day {hours // 24}: {done} polls, {self.memory[-1][1]} MiB, {self.weights[-1][1]} KiB\n")
+                sys.stderr.write(
+                    f"day {hours // 24}: {done} polls, {self.memory[-1][1]} MiB, {self.weights[-1][1]} KiB\n"
+                )
                 for poller, answered in zip(agent.pollers, before, strict=True):
                     if poller.line.statistics.answered == answered:
                         self.stuck.append(f"{poller.line.id} after {hours} h")
