@@ -12,9 +12,9 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from agent.shelf import CHUNK, Shelf
+from agent.shelf import Shelves
 from contract.balance import balance_interval, balance_sum, skew_of
 from contract.grid import DAY_S
 from contract.ledger import SlotValue, interval, join
@@ -37,12 +37,11 @@ logger = logging.getLogger(__name__)
 KEPT_S = 2 * DAY_S + 3600
 FRESH_STEPS = 2  # not packed: the next sweep looks at them
 DAYS_KEPT_S = 70 * DAY_S  # days, of which statements are made: two billing periods
+BILLED = ("import", "export")  # of a reading's registers, what the ledger looks at
 DOUBTFUL = ("estimated", "substituted")
 Derived = Interval | Day | Statement | Balance
 D = TypeVar("D", Interval, Day, Statement, Balance)
 T = TypeVar("T", Day, Statement)
-Owner = TypeVar("Owner")
-Entry = TypeVar("Entry")
 Add = Callable[[Body], int]
 Whose = tuple[str | None, str | None]  # tenant, point; the park's balance has neither
 Key = tuple[str, Whose, int, int]  # kind, whose, from, to
@@ -66,12 +65,13 @@ class Books:
 
     plan: Plan
     recall: Callable[[int, int, tuple[str, ...]], Iterable[tuple[int, Body]]]
-    values: dict[str, Shelf[SlotValue]] = field(default_factory=dict)  # meter → slot → value
-    skews: dict[str, Shelf[Decimal]] = field(default_factory=dict)  # meter → slot → seconds off the slot
+    values: Shelves[str, SlotValue] = field(default_factory=Shelves)  # meter, slot → value, of what can be billed
+    skews: Shelves[str, Decimal] = field(default_factory=Shelves)  # meter, slot → seconds off the slot
     rolled: dict[tuple[str, int], Decimal] = field(default_factory=dict)  # (meter, step) → modulus
-    intervals: dict[Whose, Shelf[Written]] = field(default_factory=dict)  # whose → start of the step → interval
-    days: dict[Whose, Shelf[Written]] = field(default_factory=dict)  # whose → start of the day → day
-    written: dict[Key, Written] = field(default_factory=dict)  # everything else
+    intervals: Shelves[Whose, Written] = field(default_factory=Shelves)  # whose, start of the step → interval
+    days: Shelves[Whose, Written] = field(default_factory=Shelves)  # whose, start of the day → day
+    statements: Shelves[Whose, Written] = field(default_factory=Shelves)  # whose, start of the period → statement
+    written: dict[Key, Written] = field(default_factory=dict)  # balances
     _touched: set[int] = field(default_factory=set)  # steps whose readings are new
     _spans: set[tuple[str, int, int]] = field(default_factory=set)  # days and statements to write again
     _closed_s: int = 0  # days and statements that ended up to here were written
@@ -141,8 +141,8 @@ class Books:
 
     def resume(self, now_s: int) -> None:
         """After a restart: days and periods that ended meanwhile are still to be written."""
-        newest = [from_s for shelf in self.days.values() if (from_s := shelf.newest()) is not None]
-        self._closed_s = self.plan.day_of(max(newest))[1] if newest else self.plan.day_of(now_s)[0]
+        days = self.days.slots()
+        self._closed_s = self.plan.day_of(days[-1])[1] if days else self.plan.day_of(now_s)[0]
 
     def _due_steps(self, now_s: int) -> list[int]:
         """Touched steps in order; of those further back than what is in memory, one day at a time."""
@@ -239,7 +239,7 @@ class Books:
             key = ("statement", _whose(subject), from_s, to_s)
             parts = [self._part(subject, *piece) for piece in self._grouped(subject, pieces)]
             known = [part for part in parts if part is not None]
-            if any(part.segments for part in known) or key in self.written:
+            if any(part.segments for part in known) or self._known(key) is not None:
                 self._write(join(self.plan, subject, from_s, to_s, known, kind=Statement), key, add)
         balances = [balance for piece in pieces for balance in self._balance_of(*piece)]
         if balances:
@@ -300,12 +300,10 @@ class Books:
         return total(self.plan, subject, from_s, to_s, intervals, kind=kind, value=self._value)
 
     def _intervals(self, subject: Subject, from_s: int, to_s: int) -> dict[int, Interval]:
-        shelf = self.intervals.get(_whose(subject))
-        held = {} if shelf is None else shelf.between(from_s, to_s)
         steps = self._steps(from_s, to_s)
         return {
             step_s: known.body
-            for step_s, known in held.items()
+            for step_s, known in self.intervals.between(_whose(subject), from_s, to_s).items()
             if step_s in steps
             and isinstance(known.body, Interval)
             and parse_slot(known.body.end) == step_s + self.plan.interval_s
@@ -317,11 +315,11 @@ class Books:
     def _keep_value(self, seq: int, body: Reading) -> int:
         assert body.slot is not None
         slot_s = parse_slot(body.slot)
-        shelf = self._shelf(self.values, body.meter)
-        known = shelf.get(slot_s)
+        known = self._value(body.meter, slot_s)
         if known is None or known.seq < seq:
-            shelf.put(slot_s, SlotValue(body.registers, body.quality, seq))
-            self._shelf(self.skews, body.meter).put(slot_s, skew_of(body))
+            billed = {name: body.registers[name] for name in BILLED if name in body.registers}
+            self.values.put(body.meter, slot_s, SlotValue(billed, body.quality, seq))
+            self.skews.put(body.meter, slot_s, skew_of(body))
         return slot_s
 
     def _key(self, body: Derived) -> Key:
@@ -334,36 +332,30 @@ class Books:
 
     def _known(self, key: Key) -> Written | None:
         """What was written last of the kind, for the same bounds."""
-        if key[0] not in ("interval", "day"):
+        shelves = self._shelves(key[0])
+        if shelves is None:
             return self.written.get(key)
-        shelf = (self.intervals if key[0] == "interval" else self.days).get(key[1])
-        known = None if shelf is None else shelf.get(key[2])
+        known = shelves.get(key[1], key[2])
         return known if known is not None and self._key(known.body) == key else None  # not one of another grid
 
     def _keep(self, key: Key, written: Written) -> None:
-        if key[0] == "interval":
-            self._shelf(self.intervals, key[1]).put(key[2], written)
-        elif key[0] == "day":
-            self._shelf(self.days, key[1], DAY_S).put(key[2], written)
-        else:
+        shelves = self._shelves(key[0])
+        if shelves is None:
             self.written[key] = written
+        else:
+            shelves.put(key[1], key[2], written)
 
-    def _shelf(self, shelves: dict[Owner, Shelf[Entry]], owner: Owner, step_s: int = 0) -> Shelf[Entry]:
-        shelf = shelves.get(owner)
-        if shelf is None:
-            shelf = shelves[owner] = Shelf(step_s or self.plan.interval_s)
-        return shelf
+    def _shelves(self, kind: str) -> Shelves[Whose, Written] | None:
+        return {"interval": self.intervals, "day": self.days, "statement": self.statements}.get(kind)
 
     def _value(self, meter: str, slot_s: int) -> SlotValue | None:
-        shelf = self.values.get(meter)
-        return None if shelf is None else shelf.get(slot_s)
+        return self.values.get(meter, slot_s)
 
     def _rollover(self, meter: str, step_s: int) -> Decimal | None:
         return self.rolled.get((meter, step_s))
 
     def _skew(self, meter: str, slot_s: int) -> Decimal:
-        shelf = self.skews.get(meter)
-        return Decimal(0) if shelf is None else shelf.get(slot_s, Decimal(0))
+        return self.skews.get(meter, slot_s) or Decimal(0)
 
     def _subjects(self, from_s: int, to_s: int) -> list[Subject]:
         """Everybody who holds something within the bounds, or did before the configuration changed."""
@@ -385,6 +377,7 @@ class Books:
             self._recalled.add((from_s, to_s))
             for seq, body in self.recall(from_s, to_s + 1, ()):  # the value at the end bounds the last step
                 self.learn(seq, body)
+            self._pack(to_s)  # a month of them may follow
 
     def _recall_days(self, pieces: list[tuple[int, int]]) -> None:
         """Days that a start did not read back."""
@@ -395,19 +388,21 @@ class Books:
             if not isinstance(body, Balance) or parse_slot(body.to) - parse_slot(body.from_) == DAY_S:
                 self.learn(seq, body)
 
+    def _pack(self, before_s: int) -> None:
+        for shelves in (self.values, self.skews, self.intervals, self.days, self.statements):
+            shelves.pack(before_s)
+
     def _forget(self, before_s: int) -> None:
         self._recalled = {span for span in self._recalled if span[1] >= before_s}
         now_s = before_s + KEPT_S
-        fresh_s = now_s - FRESH_STEPS * self.plan.interval_s
-        fresh_s -= fresh_s % (CHUNK * self.plan.interval_s)
-        shelves: list[Shelf[Any]] = [*self.values.values(), *self.skews.values(), *self.intervals.values()]
-        for shelf in shelves:
-            shelf.tidy(fresh_s, before_s)
-        for days in self.days.values():
-            days.tidy(now_s, now_s - DAYS_KEPT_S)
+        days_before_s = now_s - DAYS_KEPT_S
+        self._pack(now_s - FRESH_STEPS * self.plan.interval_s)
+        for steps in (self.values, self.skews, self.intervals):
+            steps.forget(before_s)
+        for spans in (self.days, self.statements):
+            spans.forget(days_before_s)
         for rolled in [rolled for rolled in self.rolled if rolled[1] < before_s]:
             del self.rolled[rolled]
-        days_before_s = now_s - DAYS_KEPT_S
         for name in [name for name in self.written if name[3] < (days_before_s if _is_lasting(name) else before_s)]:
             del self.written[name]
 
@@ -417,8 +412,8 @@ def _whose(subject: Subject) -> Whose:
 
 
 def _is_lasting(key: Key) -> bool:
-    """Statements and the balances of days: few, and needed as long as their period may change."""
-    return key[0] == "statement" or key[3] - key[2] >= DAY_S
+    """Balances of days and billing periods: few, and needed as long as their period may change."""
+    return key[3] - key[2] >= DAY_S
 
 
 def _alike(former: Plan, plan: Plan, step_s: int) -> bool:

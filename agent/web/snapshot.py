@@ -19,7 +19,7 @@ from agent.books import Key, Whose, Written
 from agent.metered import Metered
 from agent.poller import Poller
 from agent.schedule import predict_sweep
-from agent.shelf import Shelf
+from agent.shelf import Row, Shelves
 from agent.uplink import predict_uplink
 from contract.energy import SlotValue
 from contract.plan import Plan, Point
@@ -120,7 +120,7 @@ class Snapshot:
     meters: Mapping[str, MeterNow]
     lines: Mapping[str, LineNow]
     names: Mapping[str, str]  # tenant → name
-    intervals: Mapping[Whose, Shelf[Written]]  # holder → start of the step → interval, of two days
+    intervals: Mapping[Whose, Row[Whose, Written]]  # holder → start of the step → interval, of two days
     written: Mapping[Key, Written]  # days, statements, balances
     data: Path
     signs: tuple[Any, ...] = ()  # unchanged as long as no line below the headline can have changed
@@ -177,8 +177,10 @@ class Looker:
         signs = self.signs()
         down = agent.recorder.lines_down.copy()
         at = self._placed(agent.plan.slot_floor(now_ms // 1000))
+        values = agent.books.values.copy()
         meters = {
-            metered.id: self._meter(metered, at.get(metered.id), down) for metered in agent.recorder.meters.values()
+            metered.id: self._meter(metered, at.get(metered.id), down, values)
+            for metered in agent.recorder.meters.values()
         }
         outbox = agent.outbox
         return Snapshot(
@@ -203,7 +205,7 @@ class Looker:
             meters=meters,
             lines={poller.line.id: self._line(poller, meters, down) for poller in agent.pollers},
             names=self._names,
-            intervals={who: shelf.copy() for who, shelf in agent.books.intervals.copy().items()} if with_books else {},
+            intervals=agent.books.intervals.copy().rows() if with_books else {},
             written=agent.books.written.copy() if with_books else {},
             data=self.data,
             signs=signs,
@@ -220,12 +222,13 @@ class Looker:
             self._points = (slot_s, placed)
         return self._points[1]
 
-    def _meter(self, metered: Metered, point: Point | None, down: Mapping[str, int]) -> MeterNow:
+    def _meter(
+        self, metered: Metered, point: Point | None, down: Mapping[str, int], held: Shelves[str, SlotValue]
+    ) -> MeterNow:
         agent, entry = self.agent, self._entries[metered.id]
         slot_s = self._points[0]
         fitting = None if point is None else point.fitting_at(slot_s)
-        shelf = agent.books.values.get(metered.id)
-        values: Shelf[SlotValue] = Shelf(agent.plan.interval_s) if shelf is None else shelf.copy()
+        values = Row(held, metered.id)
         newest_s = values.newest()
         last = metered.slots.last
         latest = metered.latest

@@ -6,82 +6,102 @@ import random
 import tracemalloc
 from decimal import Decimal
 
-from agent.shelf import CHUNK, Shelf
+from agent.shelf import GROUP, OPEN, Row, Shelves
 from contract.ledger import SlotValue
 
 STEP_S = 900
 START_S = 1_784_044_800
-DAYS_2 = 196
+SLOTS = 24
+METERS = [f"m-{n}" for n in range(2 * GROUP + 3)]
 
 
 def value(n: int) -> SlotValue:
     return SlotValue({"import": Decimal(4_700_000 + 37 * n) / 100}, "measured", 1000 + 512 * n)
 
 
-def filled(count: int) -> Shelf[SlotValue]:
-    shelf: Shelf[SlotValue] = Shelf(STEP_S)
-    for n in range(count):
-        shelf.put(START_S + n * STEP_S, value(n))
-        shelf.tidy(START_S + n * STEP_S, 0)
-    return shelf
+def at(n: int) -> int:
+    return START_S + n * STEP_S
 
 
-def test_a_packed_shelf_answers_like_a_dictionary() -> None:
+def filled(slots: int) -> Shelves[str, SlotValue]:
+    shelves: Shelves[str, SlotValue] = Shelves()
+    for n in range(slots):
+        for m, meter in enumerate(METERS):
+            shelves.put(meter, at(n), value(100 * m + n))
+        shelves.pack(at(n))
+    return shelves
+
+
+def test_packed_shelves_answer_like_a_dictionary() -> None:
     draw = random.Random(4)
-    shelf: Shelf[SlotValue] = Shelf(STEP_S)
-    plain: dict[int, SlotValue] = {}
-    for turn in range(400):
-        slot_s, entry = START_S + draw.randrange(100) * STEP_S, value(turn)
-        shelf.put(slot_s, entry)
-        plain[slot_s] = entry
-        if turn % 7 == 0:
-            shelf.tidy(START_S + draw.randrange(100) * STEP_S, 0)
-    first, last = START_S + 20 * STEP_S, START_S + 55 * STEP_S
-    assert dict(shelf) == plain
-    assert list(shelf) == sorted(plain)
-    assert shelf.newest() == max(plain)
-    assert shelf.between(first, last) == {slot_s: entry for slot_s, entry in plain.items() if first <= slot_s < last}
-    assert START_S - STEP_S not in shelf
-    assert shelf.get(START_S + 100 * STEP_S) is None
+    shelves: Shelves[str, SlotValue] = Shelves()
+    plain: dict[str, dict[int, SlotValue]] = {meter: {} for meter in METERS}
+    for turn in range(2_000):
+        meter, slot_s, entry = draw.choice(METERS), at(draw.randrange(100)), value(turn)
+        shelves.put(meter, slot_s, entry)
+        plain[meter][slot_s] = entry
+        if turn % 70 == 0:
+            shelves.pack(at(draw.randrange(100)))
+    rows = shelves.rows()
+    assert {meter: dict(row) for meter, row in rows.items()} == {meter: own for meter, own in plain.items() if own}
+    for meter, own in plain.items():
+        assert list(Row(shelves, meter)) == sorted(own)
+        assert Row(shelves, meter).newest() == max(own, default=None)
+        within = {slot_s: own[slot_s] for slot_s in sorted(own) if at(20) <= slot_s < at(55)}
+        assert list(shelves.between(meter, at(20), at(55)).items()) == list(within.items())
+    assert shelves.get("m-0", at(-1)) is None
+    assert shelves.get("nobody", at(3)) is None
 
 
 def test_a_late_value_takes_the_place_of_the_packed_one_and_leaves_its_neighbours() -> None:
-    shelf = filled(3 * CHUNK)
-    late_s = START_S + 5 * STEP_S
-    shelf.put(late_s, value(9_999))
-    assert shelf[late_s] == value(9_999)
-    shelf.tidy(START_S + 99 * STEP_S, 0)
-    assert shelf[late_s] == value(9_999)
-    assert shelf[late_s + STEP_S] == value(6)
-    assert len(shelf) == 3 * CHUNK
+    shelves = filled(SLOTS)
+    shelves.put("m-40", at(5), value(9_999))
+    assert shelves.get("m-40", at(5)) == value(9_999)
+    shelves.pack(at(99))
+    assert shelves.get("m-40", at(5)) == value(9_999)
+    assert shelves.get("m-41", at(5)) == value(4_105)
+    assert shelves.get("m-40", at(6)) == value(4_006)
+    assert len(Row(shelves, "m-40")) == SLOTS
 
 
-def test_what_ended_long_ago_is_forgotten() -> None:
-    shelf = filled(4 * CHUNK)
-    shelf.tidy(START_S + 99 * STEP_S, START_S + 2 * CHUNK * STEP_S)
-    assert START_S not in shelf
-    assert START_S + 3 * CHUNK * STEP_S in shelf
+def test_what_is_old_is_forgotten_packed_or_not() -> None:
+    shelves = filled(SLOTS)
+    shelves.put("m-1", at(1), value(7))
+    shelves.forget(at(10))
+    assert shelves.slots() == [at(n) for n in range(10, SLOTS)]
+    assert shelves.get("m-1", at(1)) is None
 
 
 def test_a_copy_keeps_what_its_origin_forgets() -> None:
-    shelf = filled(4 * CHUNK)
-    copy = shelf.copy()
-    shelf.put(START_S, value(77))
-    shelf.tidy(START_S + 999 * STEP_S, START_S + 999 * STEP_S)
-    assert len(shelf) == 0
-    assert copy[START_S] == value(0)
-    assert copy.newest() == START_S + (4 * CHUNK - 1) * STEP_S
+    shelves = filled(SLOTS)
+    copy = shelves.copy()
+    shelves.put("m-0", at(0), value(77))
+    shelves.pack(at(999))
+    shelves.forget(at(999))
+    assert shelves.slots() == []
+    assert copy.get("m-0", at(0)) == value(0)
+    assert Row(copy, "m-0").newest() == at(SLOTS - 1)
 
 
-def test_two_days_take_a_fifth_of_what_objects_take() -> None:
+def test_no_more_pages_are_kept_open_than_a_day_of_a_group_has() -> None:
+    shelves = filled(2 * OPEN)
+    for meter in METERS:
+        assert len(shelves.between(meter, at(0), at(2 * OPEN))) == 2 * OPEN
+    assert len(shelves._open) == OPEN
+    shelves.pack(at(999))
+    assert not shelves._open
+
+
+def test_packed_entries_take_a_tenth_of_what_objects_take() -> None:
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        plain = {START_S + n * STEP_S: value(n) for n in range(DAYS_2)}
+        plain = {(meter, at(n)): value(100 * m + n) for n in range(SLOTS) for m, meter in enumerate(METERS)}
         as_objects = tracemalloc.get_traced_memory()[0] - before
-        shelf = filled(DAYS_2)
+        shelves = filled(SLOTS)
+        shelves.pack(at(SLOTS))
         packed = tracemalloc.get_traced_memory()[0] - before - as_objects
     finally:
         tracemalloc.stop()
-    assert dict(shelf) == plain
-    assert packed < as_objects / 5
+    assert all(shelves.get(meter, slot_s) == entry for (meter, slot_s), entry in plain.items())
+    assert packed < as_objects / 10
