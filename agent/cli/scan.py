@@ -273,7 +273,8 @@ def _show(outcome: Outcome, silent: list[Label]) -> None:
         )
         for one in outcome.found
     ]
-    table(head, rows)
+    if rows:
+        table(head, rows)
     for one in outcome.found:
         if one.count > 1:
             notice(

@@ -7,8 +7,8 @@
     ```
 
 HOW is one of: `exit N` · `until TEXT` (goes on till the end of the page, which waits for TEXT on its standard output) ·
-`instead COMMAND` (a shorter form of the same) · `never, REASON` (needs what a test has not; its `hubiao` verbs and
-options are still looked up).
+`instead COMMAND` (a shorter form of the same) · `screen NAME` (compared by tests/field/test_guide_screens.py) ·
+`never, REASON` (needs what a test has not; its `hubiao` verbs and options are still looked up).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCK = re.compile(r"(?:<!-- run: (?P<how>.*?) -->\n+)?^```console\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
-_HOWS = ("exit ", "until ", "instead ", "never, ")
+_HOWS = ("exit ", "until ", "instead ", "screen ", "never, ")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Command:
 
     @property
     def only_looked_up(self) -> bool:
-        return self.how.startswith("never, ")
+        return self.how.startswith(("screen ", "never, "))
 
     def expects(self) -> re.Pattern[str]:
         """What its output must contain."""

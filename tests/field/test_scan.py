@@ -1,9 +1,14 @@
-"""hubiao scan on simulated buses in virtual time: sixty meters on two lines, pairs, other masters, aborted searches."""
+"""hubiao scan on simulated buses in virtual time: sixty meters on two lines, pairs, other masters, aborted searches.
+
+`python tests/field/test_scan.py` prints the figures of docs/campaigns/scan.md.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import csv
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,7 @@ from agent.cli.scan_labels import Label, fits, match, read_labels
 from agent.cli.scan_sheet import write_sheet
 from agent.cli.scan_write import NotWritten, append
 from agent.scanning import Found
-from agent.search import Search, first_steps, short_address
+from agent.search import Search, Step, first_steps, short_address
 from drivers.clock import VirtualClock
 from drivers.ports import Settings
 from simulators.faults import Fault
@@ -30,12 +35,16 @@ def scan_line(config: dict[str, Any], faults: list[Fault], line: str, search: Se
     async def main() -> Outcome:
         bench = Bench(config, clock, faults)
         await bench.open()
-        told: list[Any] = []
-        task = asyncio.get_running_loop().create_task(
-            scanned(PORTS[line], bench.ports[line], search, clock, 5.0, told.append)
-        )
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        def tell(what: Step | Found) -> None:
+            if isinstance(what, Found) and "found_at" in more:
+                more["found_at"].append((loop.time() - began, what))
+
+        task = loop.create_task(scanned(PORTS[line], bench.ports[line], search, clock, 5.0, tell))
         if "cancel_after" in more:
-            asyncio.get_running_loop().call_later(more["cancel_after"], task.cancel)
+            loop.call_later(more["cancel_after"], task.cancel)
         outcome = await task
         await bench.close()
         return outcome
@@ -225,3 +234,21 @@ def test_the_sheet_is_sorted_by_last_digits_and_escapes_what_it_shows(tmp_path: 
 
 def test_every_shipped_model_can_be_asked_for() -> None:
     assert {"acrel-dtsd1352", "abb-b23"} <= {model.id for model in meter_models()}
+
+
+def figures() -> None:
+    """When the meters of the park of sixty were found, beside the least time that the same questions take."""
+    with tempfile.TemporaryDirectory() as directory:
+        config, faults = sixty(Path(directory))
+        for line in ("east", "west"):
+            found_at: list[tuple[float, Found]] = []
+            outcome = scan_line(config, faults, line, Search(first_steps()), found_at=found_at)
+            times = [at_s for at_s, _ in found_at]
+            pair = [f"{at_s:.0f}" for at_s, one in found_at if one.count > 1]
+            row = (line, len(times), *(f"{times[at]:.0f}" for at in (0, len(times) // 2, -1)), *(pair or ["–"]))
+            whole = (f"{outcome.seconds:.0f}", f"{outcome.minimum_s:.0f}", f"{outcome.seconds / outcome.minimum_s:.2f}")
+            sys.stdout.write("| " + " | ".join(map(str, (*row, outcome.questions, *whole))) + " |\n")
+
+
+if __name__ == "__main__":
+    figures()
