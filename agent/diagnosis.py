@@ -13,147 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-Text = tuple[str, str]  # zh, en
-CERTAIN, LIKELY, POSSIBLE = "certain", "likely", "possible"
+from agent.causes import CERTAIN, LIKELY, POSSIBLE, Cause
+
 CLOCK_OFF_S = 300  # what one broadcast a day can set right
 PHASE_LOST = Decimal("0.5")  # of the highest voltage
+NO_CURRENT = Decimal("0.02")  # of the highest current
+SOME_CURRENT = Decimal("0.2")  # A at the meter: below this a phase without current says nothing
+NEAR_ZERO = Decimal("0.001")  # of the register's span: so near to it before and behind, it rolled over
+LEAST_FREE = 64 << 20  # bytes: the store's own reserve and some weeks of records
 SOME = 0.02  # of questions: fewer faults are a bus's everyday life
-
-# cause → what it is, what to try next
-CAUSES: dict[str, tuple[Text, Text]] = {
-    "second_master": (
-        ("线上另有主站", "another master uses this bus"),
-        (
-            "找到并断开它(旧采集器、电力载波、运维电脑)",
-            "find and disconnect it: an old collector, another system, a laptop",
-        ),
-    ),
-    "echo": (
-        ("转换器回送自己发出的字节", "the adapter repeats our own bytes"),
-        ("无害,已滤除;可在转换器上关掉回送", "harmless, filtered out; can be switched off at the adapter"),
-    ),
-    "noise": (
-        ("线路干扰或反射", "noise or reflections on the line"),
-        (
-            "两端各一只 120 Ω 终端电阻,屏蔽单端接地,避开动力电缆,检查接头",
-            "120 Ω at both ends, shield earthed at one end, away from power cables; check joints",
-        ),
-    ),
-    "loose_contact": (
-        ("时有时无:接触不良、表在断电或快坏", "comes and goes: a loose contact, failing power or a dying meter"),
-        (
-            "紧固端子,看表的电源和屏幕;再不行换表",
-            "tighten its terminals, watch its supply and display; else replace it",
-        ),
-    ),
-    "late": (
-        ("应答太慢,超过等待时间", "it answers later than we wait"),
-        ("型号里加大 reply_timeout,或减少透传延迟", "a longer reply_timeout in its model, or less delay on the way"),
-    ),
-    "two_with_one_address": (
-        ("两块表同一地址", "two meters have one address"),
-        ("断开其中一块再试;改一块的地址", "disconnect one and try again; give one another address"),
-    ),
-    "wrong_speed": (("波特率与配置不同", "its speed is not the configured one"), ("改配置的 baud", "correct `baud`")),
-    "wrong_framing": (
-        ("校验位与配置不同", "its framing is not the configured one"),
-        ("改配置的 framing", "correct `framing`"),
-    ),
-    "wrong_edition": (
-        ("规约版本与配置不同", "it speaks the other edition"),
-        ("改配置的 protocol", "correct `protocol`"),
-    ),
-    "padded_address": (
-        ("表的地址高位与配置不同", "its address has other high digits than configured"),
-        ("按应答里的完整地址改配置", "take the whole address that it answers with"),
-    ),
-    "foreign_address": (
-        ("以别的地址应答", "it answers with another address"),
-        ("核对标牌;接线箱里可能换过表", "compare with the label; the meter may have been exchanged"),
-    ),
-    "wrong_item": (
-        ("应答别的数据项", "it answers with another item than asked"),
-        ("型号或规约不对:用 read --as 看", "wrong model or edition: see read --as"),
-    ),
-    "invalid_value": (
-        ("应答完好但数值无效", "whole answers whose value is no number"),
-        ("型号或数据项不对:用 read --as 看;表也可能坏了", "wrong model or item: see read --as; or the meter is broken"),
-    ),
-    "bad_checksum": (
-        ("它发的帧校验和不对", "the frames that it sends have wrong checksums"),
-        ("表的通信板坏,换表;或转换器改动字节(7 位)", "its interface is broken; or the adapter changes bytes (7 bits)"),
-    ),
-    "disturbed": (
-        ("被别的表或主站干扰", "others on the line disturb it"),
-        ("先治好应答晚的、乱说话的那一块", "cure those first that answer late or out of turn"),
-    ),
-    "refused": (
-        ("拒绝请求", "it refuses what is asked"),
-        ("型号不对或表没有此项", "wrong model, or the meter has not this item"),
-    ),
-    "swapped_ab": (
-        ("A/B 接反", "A and B are swapped"),
-        ("对调这块表(或整条线)的 A、B", "swap A and B at this meter (or the line)"),
-    ),
-    "no_power": (("表没电或坏了", "no power, or broken"), ("看屏幕是否亮", "does its display show anything?")),
-    "not_connected": (
-        ("断线,或地址、速率、规约都不对", "not connected, or address, speed and protocol are wrong"),
-        ("单独接这块表再扫:hubiao scan", "connect it alone and scan: hubiao scan"),
-    ),
-    "line_down": (
-        ("整条线无应答:断线、A/B 接反、转换器设置", "nobody on this line answers: cut, A/B swapped, adapter settings"),
-        ("先在转换器处接一块表试", "try one meter at the adapter first"),
-    ),
-    "power_cut": (
-        ("停电或总线断开过,随后恢复", "power or the bus was gone for a while and came back"),
-        ("查供电、空开、转换器电源", "check supply, breaker and the adapter's power"),
-    ),
-    "clock_off": (
-        ("表钟不准", "its clock is wrong"),
-        ("按规定校时;冻结和费率跟表钟走", "have it set; freezes and tariffs follow it"),
-    ),
-    "other_serial": (
-        ("表号与配置不同:换过表?", "another meter number than configured: exchanged?"),
-        ("hubiao replace-meter", "hubiao replace-meter"),
-    ),
-    "ratio_mismatch": (
-        ("表内互感器变比与配置不同", "the ratio set in the meter is not the configured one"),
-        (
-            "看互感器铭牌,改表或改配置;hubiao commission 验收",
-            "read the CT plate; correct the meter or the configuration",
-        ),
-    ),
-    "phase_missing": (("缺相", "a phase is missing"), ("查电压引线和熔断器", "check voltage leads and fuses")),
-    "phase_reversed": (
-        ("一相电流反向", "one phase counts backwards"),
-        ("该相互感器方向或电流线接反", "turn this phase's current transformer or its wires round"),
-    ),
-    "cover_opened": (
-        ("表盖或端钮盖被开过", "its cover or terminal cover was opened"),
-        ("对照封印记录", "compare with the record of seals"),
-    ),
-    "register_fell": (
-        ("示数变小", "its register fell"),
-        ("清零、换表或翻转:查 status 和事件", "cleared, exchanged or rolled over: see its events"),
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """One explanation. detail: what was seen, (zh, en)."""
-
-    code: str
-    certainty: str
-    detail: Text
-
-    @property
-    def words(self) -> Text:
-        return CAUSES[self.code][0]
-
-    @property
-    def next(self) -> Text:
-        return CAUSES[self.code][1]
 
 
 @dataclass(slots=True)
@@ -220,6 +88,49 @@ class LineEvidence:
     masters: tuple[str, ...] = ()
     never_silent: int = 0
     meters: list[MeterEvidence] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class GatewayEvidence:
+    """What was seen of the gateway's surroundings. Empty texts and None: nothing wrong, or not there.
+
+    broker, data: which. unreachable, refusal, unwritable: the system's or the broker's words. silent_s: how long it
+    said nothing.
+    """
+
+    id: str
+    broker: str = ""
+    unreachable: str = ""
+    refusal: str = ""
+    silent_s: float | None = None
+    data: str = ""
+    free_bytes: int | None = None
+    unwritable: str = ""
+
+
+def gateway_causes(gateway: GatewayEvidence) -> list[Cause]:
+    """What is wrong beside the lines."""
+    causes = []
+    if gateway.unreachable:
+        said = f"{gateway.broker}: {gateway.unreachable}"
+        causes.append(_cause("broker_unreachable", CERTAIN, said, said))
+    if gateway.refusal:
+        said = f"{gateway.broker}: {gateway.refusal}"
+        causes.append(_cause("broker_refused", CERTAIN, said, said))
+    if gateway.silent_s is not None:
+        zh = f"{gateway.broker}:连上后 {gateway.silent_s:.0f} 秒没有应答"
+        causes.append(
+            _cause("broker_silent", CERTAIN, zh, f"{gateway.broker}: no answer within {gateway.silent_s:.0f} s")
+        )
+    if gateway.free_bytes is not None and gateway.free_bytes < LEAST_FREE:
+        mib = gateway.free_bytes / (1 << 20)
+        causes.append(
+            _cause("disk_full", CERTAIN, f"{gateway.data} 剩 {mib:.1f} MiB", f"{gateway.data}: {mib:.1f} MiB free")
+        )
+    elif gateway.unwritable:
+        said = f"{gateway.data}: {gateway.unwritable}"
+        causes.append(_cause("disk_unwritable", CERTAIN, said, said))
+    return causes
 
 
 def line_causes(line: LineEvidence) -> list[Cause]:
@@ -378,21 +289,43 @@ def _content(meter: MeterEvidence) -> Iterable[Cause]:
         zh, en = f"{name.upper()} 配置 {configured},表内 {said}", f"{name.upper()} configured {configured}, set {said}"
         yield _cause("ratio_mismatch", CERTAIN, zh, en)
     if meter.fell:
-        yield _cause(
-            "register_fell", CERTAIN, f"{meter.fell[0]} → {meter.fell[1]}", f"{meter.fell[0]} → {meter.fell[1]}"
-        )
+        said = f"{meter.fell[0]} → {meter.fell[1]}"
+        rolled = _rolled_over(*map(Decimal, meter.fell))
+        yield _cause("rolled_over", LIKELY, said, said) if rolled else _cause("register_fell", CERTAIN, said, said)
     for name, times in meter.opened:
         yield _cause("cover_opened", CERTAIN, f"{name}:{times} 次", f"{name}: {times} times")
     highest = max(meter.voltages.values(), default=Decimal(0))
     for phase, volts in meter.voltages.items():
         if len(meter.voltages) > 1 and volts < highest * PHASE_LOST:
             yield _cause("phase_missing", CERTAIN, f"{phase.upper()} 相 {volts} V", f"phase {phase.upper()} {volts} V")
+    yield from _without_current(meter, highest)
     signed = meter.powers or meter.currents
     against = [phase for phase, value in signed.items() if value < 0]
     if against and len(against) < len([value for value in signed.values() if value]):
         for phase in against:
             zh, en = f"{phase.upper()} 相 {signed[phase]}", f"phase {phase.upper()} {signed[phase]}"
             yield _cause("phase_reversed", LIKELY, zh, en)
+
+
+def _rolled_over(before: Decimal, now: Decimal) -> bool:
+    """From just below a power of ten to just above zero."""
+    span = Decimal(10) ** (before.adjusted() + 1)
+    return before >= span * (1 - NEAR_ZERO) and now <= span * NEAR_ZERO
+
+
+def _without_current(meter: MeterEvidence, highest_volts: Decimal) -> Iterable[Cause]:
+    """Phases that have their voltage and carry nothing while others carry a load."""
+    most = max((abs(amperes) for amperes in meter.currents.values()), default=Decimal(0))
+    if most < SOME_CURRENT:
+        return
+    for phase, amperes in meter.currents.items():
+        volts = meter.voltages.get(phase, highest_volts)
+        if abs(amperes) <= most * NO_CURRENT and volts >= highest_volts * PHASE_LOST:
+            zh, en = (
+                f"{phase.upper()} 相 {volts} V、{amperes} A,别的相到 {most} A",
+                f"phase {phase.upper()} {volts} V, {amperes} A, another up to {most} A",
+            )
+            yield _cause("current_missing", LIKELY, zh, en)
 
 
 def _noisy(line: LineEvidence) -> int:

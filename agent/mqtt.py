@@ -100,7 +100,7 @@ class _ContentType(Properties):
 class Connection:
     """One connection. `lost` says why it is no more, "" while it stands; `wake` is set whenever something happened."""
 
-    def __init__(self, broker: Broker, client_id: str, will: Will, wake: asyncio.Event) -> None:
+    def __init__(self, broker: Broker, client_id: str, will: Will | None, wake: asyncio.Event) -> None:
         self.broker = broker
         self.window = WINDOW  # the broker's receive maximum may lower it
         self.packet_limit: int | None = None  # bytes the broker takes in one packet, None: any
@@ -188,7 +188,7 @@ class Connection:
             await asyncio.sleep(GOODBYE_S / GOODBYE_LOOKS)
         self._lose("closed")
 
-    def _make(self, client_id: str, will: Will) -> paho.Client:
+    def _make(self, client_id: str, will: Will | None) -> paho.Client:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -196,7 +196,8 @@ class Connection:
             reconnect_on_failure=False,
         )
         client.max_inflight_messages_set(0)  # the outbox keeps the window; paho must not queue
-        client.will_set(will.topic, will.payload, qos=1, retain=True)
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=True)
         client.on_socket_open = _at_once
         client.on_socket_close = lambda _c, _u, held: self._let_go(held)
         client.on_connect = self._on_connect

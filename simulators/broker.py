@@ -61,6 +61,7 @@ class Address(NamedTuple):
     host: str
     port: int
     software: str
+    pid: int = 0
 
     @property
     def url(self) -> str:
@@ -78,19 +79,24 @@ def available() -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def embedded_broker(prefer: str = "iotcore", *, max_payload: int = MAX_PAYLOAD) -> AsyncIterator[Address]:
-    """A broker for the length of the block, the other one where the preferred is missing. Raises BrokerMissing."""
+async def embedded_broker(
+    prefer: str = "iotcore", *, max_payload: int = MAX_PAYLOAD, port: int = 0
+) -> AsyncIterator[Address]:
+    """A broker for the length of the block, the other one where the preferred is missing. Raises BrokerMissing.
+
+    port: 0 takes a free one.
+    """
     known = available()
     if not known:
         raise BrokerMissing("no MQTT broker: install the extra hubiao[demo] (iotcore) or the package mosquitto")
     software = prefer if prefer in known else known[0]
     with tempfile.TemporaryDirectory(prefix="hubiao-broker-") as directory:
         os.chmod(directory, 0o755)  # started by root, mosquitto becomes a user of its own before it reads
-        address = Address(HOST, _free_port(), software)
+        address = Address(HOST, port or _free_port(), software)
         process = await _spawn(address, Path(directory), max_payload)
         try:
             await _until_it_listens(process, address, Path(directory))
-            yield address
+            yield address._replace(pid=process.pid)
         finally:
             await _end(process)
 

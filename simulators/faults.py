@@ -29,6 +29,8 @@ METER_FAULTS = {
     "duplicate": "seconds between the two meters' answers",
     "clock": "seconds the meter's clock is wrong",
     "register": "kWh added to the register",
+    "rollover": "unused",  # at its time the register passes through zero, as it would after years
+    "bypass": "1, 2 or 3: the phase whose current flows past the meter",
     "other_serial": "unused",
     "cover_open": "unused",
     "terminal_open": "unused",
@@ -50,11 +52,16 @@ LINE_FAULTS = {
     "power_cut": "unused",
     "other_master": "seconds between its requests",
 }
+GATEWAY_FAULTS = {  # of what the agent needs beside its lines; played by simulators/surroundings.py
+    "broker_gone": "unused",
+    "broker_silent": "unused",  # it takes connections and says nothing
+    "disk_full": "KiB that stay free on the data directory's file system",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault of a meter or line (its id) from `from_ms` until before `to_ms` (None: for ever)."""
+    """One fault of a meter, line or gateway (its id) from `from_ms` until before `to_ms` (None: for ever)."""
 
     kind: str
     target: str

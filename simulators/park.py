@@ -102,13 +102,11 @@ class Truth:
 
     def exact(self, meter_id: str, t_ms: int) -> dict[str, Fraction]:
         """Every register of a meter before cutting, in the meter's own kWh or kvarh since its start value."""
-        values: dict[str, Fraction] = {}
-        for direction in ("import", "export"):
-            for tariff in range(1, TARIFFS + 1):
-                name = f"{direction}_t{tariff}"
-                counted = self._counted(meter_id, direction, t_ms, windows_of(PROGRAM, tariff))
-                values[name] = self._start(meter_id, name) + counted
-            values[direction] = sum((values[f"{direction}_t{n}"] for n in range(1, TARIFFS + 1)), Fraction(0))
+        values = self._undisturbed(meter_id, t_ms)
+        for fault in self.faults.known("rollover", meter_id):  # it nears zero before its time too
+            missing = self._modulus(meter_id) - self._undisturbed(meter_id, fault.from_ms)["import"]
+            values["import"] += missing
+            values["import_t4"] += missing
         for fault in self.faults.on(meter_id, t_ms):
             if fault.kind == "register":
                 values["import"] += Fraction(str(fault.amount))
@@ -119,13 +117,28 @@ class Truth:
             values[name] = Fraction(0)
         return values
 
+    def _undisturbed(self, meter_id: str, t_ms: int) -> dict[str, Fraction]:
+        """Energies as they run from the start value on, without a leap."""
+        values: dict[str, Fraction] = {}
+        for direction in ("import", "export"):
+            for tariff in range(1, TARIFFS + 1):
+                name = f"{direction}_t{tariff}"
+                counted = self._counted(meter_id, direction, t_ms, windows_of(PROGRAM, tariff))
+                values[name] = self._start(meter_id, name) + counted
+            values[direction] = sum((values[f"{direction}_t{n}"] for n in range(1, TARIFFS + 1)), Fraction(0))
+        return values
+
     def registers(self, meter_id: str, t_ms: int, *, decimals: int = 2) -> dict[str, Decimal]:
         """The registers as the meter shows them: cut to `decimals`, rolled over at its digits (6 if not told)."""
-        modulus = 10 ** (int(self.meters[meter_id]["digits"] or 6) + decimals)
+        modulus = self._modulus(meter_id) * 10**decimals
         return {
             name: Decimal(int(value * 10**decimals) % modulus).scaleb(-decimals)
             for name, value in self.exact(meter_id, t_ms).items()
         }
+
+    def _modulus(self, meter_id: str) -> int:
+        digits = int(self.meters[meter_id]["digits"] or 6)
+        return int(10**digits)
 
     def live(self, meter_id: str, t_ms: int) -> dict[str, Decimal]:
         """Telemetry on the meter's own side of CT and PT: V, A, kW, kvar, kVA, power factor, Hz."""
@@ -176,6 +189,16 @@ class Truth:
         return used
 
     def _counted(self, meter_id: str, direction: str, t_ms: int, windows: tuple[Minutes, ...] | None) -> Fraction:
+        """What flowed through the meter; of what flows past it a third a phase is missing."""
+        counted = self._flowed(meter_id, direction, t_ms, windows)
+        for fault in self.faults.known("bypass", meter_id):
+            until = t_ms if fault.to_ms is None else min(t_ms, fault.to_ms)
+            flowed = self._flowed(meter_id, direction, max(until, fault.from_ms), windows)
+            flowed -= self._flowed(meter_id, direction, fault.from_ms, windows)
+            counted -= flowed / int(self.meters[meter_id]["phases"] or 3)
+        return counted
+
+    def _flowed(self, meter_id: str, direction: str, t_ms: int, windows: tuple[Minutes, ...] | None) -> Fraction:
         return sum(
             (
                 Fraction(stay.pwh(t_ms, windows), PWH_PER_KWH) / stay.multiplier
@@ -293,8 +316,8 @@ class Truth:
 
 
 def _spoil_phase(values: dict[str, Decimal], fault: Fault) -> None:
-    """What a meter shows with a phase's voltage lost, or with a phase's current transformer turned round."""
-    if fault.kind not in ("phase_missing", "phase_reversed"):
+    """What a meter shows with a phase's voltage lost, its current led past, or its current transformer turned round."""
+    if fault.kind not in ("phase_missing", "phase_reversed", "bypass"):
         return
     phase = "abc"[int(fault.amount) - 1 if 1 <= fault.amount <= 3 else 0]
     was = values.get(f"power_{phase}", Decimal(0))

@@ -3,6 +3,7 @@
     faults:
       - {at: 10min, for: 30s, meter: m-101, fault: silent}
       - {at: 1h, line: east, fault: noise, amount: 0.001}
+      - {at: 1h, for: 10min, gateway: gw-1, fault: broker_gone}
 
 An `exercise:` beside the faults is for people (agent/cli/simulate.py shows it): `{zh: …, en: …, cause: …}`.
 
@@ -19,14 +20,16 @@ from typing import Any
 
 from config.compose import compose
 from config.faults import Findings, Path, suggestion
-from simulators.faults import LINE_FAULTS, METER_FAULTS, Fault
+from simulators.faults import GATEWAY_FAULTS, LINE_FAULTS, METER_FAULTS, Fault
 
 SECONDS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
-KEYS = ("at", "for", "meter", "line", "fault", "amount")
+KEYS = ("at", "for", "meter", "line", "gateway", "fault", "amount")
 LARGEST = 1e9
 
 
-def read_scenario(text: str, findings: Findings, *, meters: Collection[str], lines: Collection[str]) -> list[Fault]:
+def read_scenario(
+    text: str, findings: Findings, *, meters: Collection[str], lines: Collection[str], gateway: str = ""
+) -> list[Fault]:
     """The faults of a scenario file's text, times in ms from the start. What is wrong goes to `findings`, all of it."""
     data = compose(text, findings)
     if findings.faults:
@@ -36,7 +39,12 @@ def read_scenario(text: str, findings: Findings, *, meters: Collection[str], lin
         return []
     for key in data.keys() - {"faults", "exercise"}:
         findings.fault((key,), "未知的键", "unknown key", at_key=True)
-    reader = _Reader(findings, {"meter": (METER_FAULTS, meters), "line": (LINE_FAULTS, lines)})
+    targets = {
+        "meter": (METER_FAULTS, meters),
+        "line": (LINE_FAULTS, lines),
+        "gateway": (GATEWAY_FAULTS, (gateway,)),
+    }
+    reader = _Reader(findings, targets)
     faults = [reader.fault(entry, ("faults", n)) for n, entry in enumerate(data["faults"])]
     return [fault for fault in faults if fault is not None]
 
@@ -72,7 +80,7 @@ class _Reader:
     def _target(self, entry: dict[str, Any], path: Path) -> str | None:
         named = [key for key in self._targets if entry.get(key) is not None]
         if len(named) != 1:
-            self._findings.fault(path, "要写 meter 或 line 之一", "needs either meter or line")
+            self._findings.fault(path, "要写 meter、line、gateway 之一", "needs one of meter, line, gateway")
             return None
         kinds, known = self._targets[named[0]]
         for key, value, choices in (("fault", entry.get("fault"), kinds), (named[0], entry[named[0]], known)):

@@ -47,7 +47,7 @@ class Site:
         faults: Sequence[Fault] = (),
         paced: bool = True,
     ) -> None:
-        self.config = config
+        self.config, self.now_ms = config, now_ms
         start_ms = now_ms()
         self.faults = Faults([_from(start_ms, fault) for fault in faults])
         self.truth = Truth(config, seed, faults=self.faults)

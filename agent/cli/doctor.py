@@ -9,11 +9,13 @@ import statistics
 import sys
 import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from agent.causes import CERTAIN, LIKELY, Cause
 from agent.cli import Failure
 from agent.cli.check_online import made_line
 from agent.cli.durations import DURATION
@@ -21,9 +23,16 @@ from agent.cli.output import document, notice, styled, table
 from agent.cli.places import at_links, effective
 from agent.cli.read_faults import Asked, explain
 from agent.cli.words import t
-from agent.diagnosis import CERTAIN, LIKELY, Cause, LineEvidence, MeterEvidence, line_causes, meter_causes
+from agent.diagnosis import (
+    LineEvidence,
+    MeterEvidence,
+    gateway_causes,
+    line_causes,
+    meter_causes,
+)
 from agent.doctoring import ROUNDS, Examination, ExaminedLine
 from agent.schedule import predict_sweep
+from agent.surroundings import examine_gateway
 from drivers.clock import RealClock
 from drivers.errors import PortGone
 from drivers.exchange import Noticed
@@ -38,6 +47,7 @@ SURE = {CERTAIN: ("确定", "certain"), LIKELY: ("很可能", "likely")}
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), required=True)
 @click.option("--line", "line_id", help=t("只查这条线", "this line alone"))
+@click.option("--gateway", is_flag=True, help=t("只查代理和磁盘", "the broker and the disk instead of the lines"))
 @click.option("--for", "seconds", type=DURATION, default=0.0, help=t("至少查多久", "at least for so long"))
 @click.option("--rounds", type=click.IntRange(2, 1000), default=ROUNDS, help=t("每块表问几轮", "rounds of questions"))
 @click.option(
@@ -48,6 +58,7 @@ SURE = {CERTAIN: ("确定", "certain"), LIKELY: ("很可能", "likely")}
 def doctor(
     path: Path,
     line_id: str | None,
+    gateway: bool,
     seconds: float,
     rounds: int,
     link_dir: Path | None,
@@ -56,10 +67,13 @@ def doctor(
 ) -> None:
     """通信诊断:可能的原因与下一步 / likely causes of bad communication, what to try next.
 
-    The agent must be stopped: a line has one owner.
+    The agent must be stopped: a line has one owner. With --gateway it may run.
     """
     logging.getLogger("drivers").addHandler(logging.NullHandler())  # its faults are told below, for people
     config = effective(path)
+    if gateway:
+        _gateway(config, as_json=as_json)
+        return
     entries = [at_links(entry, link_dir) for entry in config["lines"] if line_id in (None, entry["id"])]
     if not entries:
         raise click.UsageError(t(f"没有线路 {line_id}", f"there is no line {line_id}"))
@@ -73,6 +87,21 @@ def doctor(
     if bundle is not None:
         _pack(bundle, report, config, trace)
     if any(cause.code not in HARMLESS for line in found for cause in _all_causes(line)):
+        raise click.exceptions.Exit(FOUND)
+
+
+def _gateway(config: dict[str, Any], *, as_json: bool) -> None:
+    """What the gateway needs beside its lines. Exit 3 where something is wrong."""
+    found = asyncio.run(examine_gateway(config))
+    causes = gateway_causes(found)
+    if as_json:
+        document({"gateway": {**asdict(found), "causes": [_cause_object(cause) for cause in causes]}})
+    else:
+        for cause in causes:
+            _say(found.id, cause)
+        if not causes:
+            click.echo(t("没有发现问题", "nothing wrong found"))
+    if causes:
         raise click.exceptions.Exit(FOUND)
 
 

@@ -6,9 +6,10 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -20,10 +21,14 @@ from agent.schedule import predict_sweep
 from config.compose import decode
 from config.faults import Findings
 from config.load import load
-from simulators.faults import Fault
+from simulators.broker import BrokerMissing
+from simulators.faults import GATEWAY_FAULTS, Fault
 from simulators.scenario import read_exercise, read_scenario
-from simulators.site import NotLoopback, NotPlayable, Site
+from simulators.site import LOOPBACK, NotLoopback, NotPlayable, Site
+from simulators.surroundings import NotFilled, play_broker, play_disk
 from simulators.wires import LinkRefused
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -32,13 +37,22 @@ from simulators.wires import LinkRefused
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
 @click.option("--scenario", type=click.Path(path_type=Path), default=None)
 @click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--broker", "with_broker", is_flag=True, help=t("并在 mqtt.url 起代理", "also a broker at mqtt.url"))
 @click.option("--anywhere", is_flag=True, help="TCP: listen on other addresses than loopback")
-def simulate(path: Path, link_dir: Path | None, speed: float, scenario: Path | None, seed: int, anywhere: bool) -> None:
+def simulate(
+    path: Path,
+    link_dir: Path | None,
+    speed: float,
+    scenario: Path | None,
+    seed: int,
+    with_broker: bool,
+    anywhere: bool,
+) -> None:
     """模拟配置中的全部电表 / play all meters of a configuration until SIGTERM or Ctrl-C."""
     config = _configuration(path)
     faults = _faults(_named(scenario), config) if scenario else []
     site = Site(config, now_ms=_truth_time(speed), seed=seed, faults=faults)
-    asyncio.run(_play(site, _places(config, link_dir), anywhere))
+    asyncio.run(_play(site, _places(config, link_dir), anywhere, with_broker))
 
 
 def _configuration(path: Path) -> dict[str, Any]:
@@ -69,7 +83,8 @@ def _faults(path: Path, config: dict[str, Any]) -> list[Fault]:
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}", 78) from error
     names = {key: [entry["id"] for entry in config[key]] for key in ("meters", "lines")}
-    faults = read_scenario(text, findings, **names) if text is not None else []
+    gateway = config["settings"]["gateway"]
+    faults = read_scenario(text, findings, **names, gateway=gateway) if text is not None else []
     wrong = findings.result(None)
     if wrong.faults:
         raise Failure(wrong.fault_texts(language()), 78)
@@ -100,20 +115,64 @@ def _places(config: dict[str, Any], link_dir: Path | None) -> Callable[[str], Pa
     return lambda port: link_dir / Path(port).name
 
 
-async def _play(site: Site, place: Callable[[str], Path], anywhere: bool) -> None:
+async def _play(site: Site, place: Callable[[str], Path], anywhere: bool, with_broker: bool) -> None:
     told: asyncio.Queue[signal.Signals] = asyncio.Queue()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, told.put_nowait, name)
+    beside: list[asyncio.Task[None]] = []
     try:
         await _open(site, place, anywhere)
+        beside = await _surround(site, with_broker)
         for line, port in site.ports.items():
             meters = len(site.buses[line].meters)
             notice(t(f"线路 {line}:{port},{meters} 块表", f"line {line}: {port}, {meters} meters"))
         click.echo("ready")
-        if await told.get() is signal.SIGINT:
+        if await _first(told.get(), beside) is signal.SIGINT:
             raise KeyboardInterrupt
+    except (BrokerMissing, NotFilled) as error:
+        raise Failure(str(error), 69) from error
     finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await site.close()
+
+
+async def _first(awaited: Coroutine[Any, Any, T], beside: list[asyncio.Task[None]]) -> T:
+    """What is awaited, unless one of the tasks beside it fails first: then its fault."""
+    waiting = asyncio.create_task(awaited)
+    try:
+        await asyncio.wait([waiting, *beside], return_when=asyncio.FIRST_COMPLETED)
+        for task in beside:
+            if task.done():
+                task.result()
+        return await waiting
+    finally:
+        waiting.cancel()
+
+
+async def _surround(site: Site, with_broker: bool) -> list[asyncio.Task[None]]:
+    """The broker and the disk that the scenario speaks of, well until it says otherwise."""
+    private, gateway = site.config["private"], site.config["settings"]["gateway"]
+    kinds = {kind for kind in GATEWAY_FAULTS if site.faults.known(kind, gateway)}
+
+    def active(kind: str) -> float | None:
+        fault = site.faults.find(kind, gateway, site.now_ms())
+        return None if fault is None else fault.amount
+
+    tasks = []
+    if with_broker or kinds:
+        url = urlsplit((private["mqtt"] or {}).get("url", ""))
+        if url.scheme != "mqtt" or url.hostname not in LOOPBACK:
+            raise Failure(t("mqtt.url 不是本机 mqtt://", "mqtt.url is not mqtt:// on loopback"), 69)
+        ready = asyncio.Event()
+        tasks.append(asyncio.create_task(play_broker(url.port or 1883, active, ready)))
+        await _first(ready.wait(), tasks)
+        notice(t(f"代理:{url.geturl()}", f"broker: {url.geturl()}"))
+    if "disk_full" in kinds:
+        tasks.append(asyncio.create_task(play_disk(Path(private["data"]), active)))
+        await _first(asyncio.sleep(0.01), tasks)  # it refuses a large disk at once
+    return tasks
 
 
 async def _open(site: Site, place: Callable[[str], Path], anywhere: bool) -> None:

@@ -1,27 +1,42 @@
 """Every exercise of config/samples/exercises: doctor names its cause, and states nothing as certain that is not so.
 
-`python tests/field/test_exercises.py` writes docs/exercises.md anew.
+`python tests/field/test_exercises.py --elsewhere` writes docs/exercises.md anew (minutes; a small disk needs root).
 """
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from benches import NOON, Bench, effective
 
+from agent.causes import CERTAIN, Cause
 from agent.cli.check_online import made_line
-from agent.diagnosis import CERTAIN, Cause, LineEvidence, line_causes, meter_causes
+from agent.diagnosis import LineEvidence, gateway_causes, line_causes, meter_causes
 from agent.doctoring import Examination, ExaminedLine
+from agent.surroundings import examine_gateway
 from config.faults import Findings
 from drivers.clock import VirtualClock
+from simulators import surroundings
 from simulators.faults import Fault
 from simulators.scenario import read_exercise, read_scenario
+from simulators.surroundings import play_broker, play_disk
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "config" / "samples"
+GATEWAY = "gw-1"
 EXERCISES = sorted((SAMPLES / "exercises").glob("*.yaml"))
+OF_GATEWAY = [path for path in EXERCISES if f"gateway: {GATEWAY}" in path.read_text(encoding="utf-8")]
+OF_LINES = [path for path in EXERCISES if path not in OF_GATEWAY]
 PAGE = ROOT / "docs" / "exercises.md"
 ROUNDS = 8
 
@@ -29,7 +44,7 @@ ROUNDS = 8
 def scenario_of(path: Path, config: dict[str, Any]) -> list[Fault]:
     findings = Findings(str(path))
     names = {key: [entry["id"] for entry in config[key]] for key in ("meters", "lines")}
-    faults = read_scenario(path.read_text(encoding="utf-8"), findings, **names)
+    faults = read_scenario(path.read_text(encoding="utf-8"), findings, **names, gateway=GATEWAY)
     assert not findings.faults
     return faults
 
@@ -71,7 +86,72 @@ def test_a_park_without_faults_gets_no_diagnosis(config: dict[str, Any]) -> None
     assert causes_of(examine(config, [])) == {}
 
 
-@pytest.mark.parametrize("path", EXERCISES, ids=lambda path: path.stem)
+@contextmanager
+def small_disk() -> Iterator[Path]:
+    """A file system of its own; LookupError where this user may not mount one."""
+    with tempfile.TemporaryDirectory(prefix="hubiao-disk-") as place:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", place]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            raise LookupError("mounting needs root")
+        try:
+            yield Path(place)
+        finally:
+            subprocess.run(["umount", "-l", place], check=True)
+
+
+async def examine_beside(config: dict[str, Any], faults: list[Fault], data: Path) -> list[Cause]:
+    """The gateway's causes while its surroundings are played, in real time."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = {
+        **config,
+        "private": {**config["private"], "data": str(data), "mqtt": {"url": f"mqtt://127.0.0.1:{port}"}},
+    }
+    amounts = {fault.kind: fault.amount for fault in faults}
+    ready = asyncio.Event()
+    played = [asyncio.create_task(play_broker(port, amounts.get, ready))]
+    if "disk_full" in amounts:
+        played.append(asyncio.create_task(play_disk(data, amounts.get)))
+    try:
+        await asyncio.wait_for(ready.wait(), 30)
+        return gateway_causes(await examine_gateway(config, answer_s=2.0 if "broker_silent" in amounts else 20.0))
+    finally:
+        for task in played:
+            task.cancel()
+        await asyncio.gather(*played, return_exceptions=True)
+
+
+def beside(path: Path, config: dict[str, Any]) -> list[Cause]:
+    with small_disk() as data:
+        return asyncio.run(examine_beside(config, scenario_of(path, config), data))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", OF_GATEWAY, ids=lambda path: path.stem)
+def test_what_is_wrong_beside_the_lines_is_named(path: Path, config: dict[str, Any]) -> None:
+    try:
+        causes = beside(path, config)
+    except LookupError as error:
+        pytest.skip(str(error))
+    cause = read_exercise(path.read_text(encoding="utf-8"))["cause"]
+    assert [(said.code, said.certainty) for said in causes] == [(cause, CERTAIN)]
+    assert f"| {path.stem} |" in PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_well_broker_and_a_disk_with_room_get_no_diagnosis(config: dict[str, Any], tmp_path: Path) -> None:
+    assert asyncio.run(examine_beside(config, [], tmp_path)) == []
+
+
+def test_no_large_disk_is_ever_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "LARGEST_DISK", 1)
+    with pytest.raises(surroundings.NotFilled):
+        asyncio.run(play_disk(tmp_path, lambda kind: 64.0))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", OF_LINES, ids=lambda path: path.stem)
 def test_the_cause_is_named_and_nothing_wrong_is_stated_as_certain(path: Path, config: dict[str, Any]) -> None:
     faults = scenario_of(path, config)
     cause = read_exercise(path.read_text(encoding="utf-8"))["cause"]
@@ -87,26 +167,60 @@ def test_the_cause_is_named_and_nothing_wrong_is_stated_as_certain(path: Path, c
 def row(path: Path, config: dict[str, Any]) -> str:
     faults = scenario_of(path, config)
     exercise = read_exercise(path.read_text(encoding="utf-8"))
-    causes = causes_of(examine(config, faults))
-    said = "; ".join(
+    causes = {GATEWAY: beside(path, config)} if path in OF_GATEWAY else causes_of(examine(config, faults))
+    said = _said(causes)
+    injected = ", ".join(f"{fault.kind} {fault.amount or ''}".strip() + f" at {fault.target}" for fault in faults)
+    return f"| {path.stem} | {injected} | {exercise['cause']} | {said} |"
+
+
+def elsewhere(config: dict[str, Any]) -> str:
+    """The exercises of single meters played at every other meter of the park: what can be said of all of them."""
+    cases, named, wrong = 0, [], []
+    for path in OF_LINES:
+        faults = scenario_of(path, config)
+        cause = read_exercise(path.read_text(encoding="utf-8"))["cause"]
+        home = next((one for one in config["meters"] if one["id"] == faults[0].target), None)
+        for meter in config["meters"]:
+            if home is None or meter["id"] == home["id"] or meter["protocol"] != home["protocol"]:
+                continue
+            moved = [replace(fault, target=meter["id"]) for fault in faults]
+            causes = causes_of(examine(config, moved, meter["line"]))
+            cases += 1
+            if cause not in [said.code for said in causes.get(meter["id"], [])]:
+                named.append(f"{path.stem} at {meter['id']}: {_said(causes)}")
+            wrong += [
+                f"{path.stem} at {meter['id']}: {name} {said.code}"
+                for name, all_of in causes.items()
+                for said in all_of
+                if said.certainty == CERTAIN and (name, said.code) != (meter["id"], cause)
+            ]
+    told = "".join(f"- not named: {one}\n" for one in named) + "".join(f"- certain and wrong: {one}\n" for one in wrong)
+    return (
+        f"\nThe exercises of one meter, played at every other meter of its protocol: {cases} cases, the cause named in "
+        f"{cases - len(named)}, certain and wrong in {len(wrong)}.\n{told}"
+    )
+
+
+def _said(causes: dict[str, list[Cause]]) -> str:
+    return "; ".join(
         f"{name}: " + ", ".join(f"{cause.code} ({cause.certainty})" for cause in found)
         for name, found in causes.items()
     )
-    injected = ", ".join(f"{fault.kind} {fault.amount or ''}".strip() + f" at {fault.target}" for fault in faults)
-    return f"| {path.stem} | {injected} | {exercise['cause']} | {said} |"
 
 
 def write_page() -> None:
     config = effective(SAMPLES / "training.yaml")
     head = (
         "# Exercises: what is injected, and what `hubiao doctor` says\n\n"
-        "Written by `python tests/field/test_exercises.py`, in virtual time, on wires that carry parity; the test "
-        "beside it holds that every\ncause is named and that nothing wrong is stated as certain. Play one: `hubiao "
-        "simulate --config training.yaml --link-dir\nports --scenario exercises/NAME.yaml`, then `hubiao doctor "
-        "--config training.yaml --link-dir ports`. Files: `config/samples/`.\n\n"
+        "Written by `python tests/field/test_exercises.py --elsewhere`, in virtual time, on wires that carry parity;\n"
+        "the test beside it holds that every cause is named and that nothing wrong is stated as certain. Play one:\n"
+        "`hubiao simulate --config training.yaml --link-dir ports --scenario NAME`, then `hubiao doctor --config\n"
+        "training.yaml --link-dir ports`; with faults of the gateway `hubiao doctor --gateway`, also while the agent\n"
+        "runs. Files: `config/samples/`.\n\n"
         "| exercise | injected | cause | doctor |\n|---|---|---|---|\n"
     )
-    PAGE.write_text(head + "".join(row(path, config) + "\n" for path in EXERCISES), encoding="utf-8")
+    rows = "".join(row(path, config) + "\n" for path in EXERCISES)
+    PAGE.write_text(head + rows + (elsewhere(config) if "--elsewhere" in sys.argv else ""), encoding="utf-8")
 
 
 if __name__ == "__main__":

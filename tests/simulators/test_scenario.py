@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from config.faults import Findings
-from simulators.faults import LINE_FAULTS, METER_FAULTS, Fault
+from simulators.faults import GATEWAY_FAULTS, LINE_FAULTS, METER_FAULTS, Fault
 from simulators.scenario import read_scenario
 
 NAMES = {"meters": ["m-101", "m-102"], "lines": ["east"]}
@@ -11,7 +11,7 @@ NAMES = {"meters": ["m-101", "m-102"], "lines": ["east"]}
 
 def read(text: str) -> tuple[list[Fault], list[str]]:
     findings = Findings("s.yaml")
-    faults = read_scenario(text, findings, **NAMES)
+    faults = read_scenario(text, findings, **NAMES, gateway="gw-1")
     return faults, [str(fault) for fault in findings.result(None).faults]
 
 
@@ -48,7 +48,7 @@ def test_every_fault_of_a_scenario_is_named_at_once_with_its_place() -> None:
         "s.yaml:2:10: faults.0.at: must be like 30s, 10min or 2h",
         "s.yaml:3:13: faults.1.meter: there is no m-103, did you mean m-102?",
         "s.yaml:4:27: faults.2.fault: there is no silnt, did you mean silent?",
-        "s.yaml:5:5: faults.3: needs either meter or line",
+        "s.yaml:5:5: faults.3: needs one of meter, line, gateway",
         "s.yaml:6:25: faults.4.fault: there is no silent",
         "s.yaml:6:41: faults.4.amount: 'much' is not a number",
         "s.yaml:7:32: faults.5.ammount: unknown key, did you mean amount?",
@@ -64,7 +64,10 @@ def test_what_is_no_scenario_is_said_so(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "target"), [(k, "meter: m-101") for k in METER_FAULTS] + [(k, "line: east") for k in LINE_FAULTS]
+    ("kind", "target"),
+    [(k, "meter: m-101") for k in METER_FAULTS]
+    + [(k, "line: east") for k in LINE_FAULTS]
+    + [(k, "gateway: gw-1") for k in GATEWAY_FAULTS],
 )
 def test_every_kind_of_fault_can_be_written(kind: str, target: str) -> None:
     faults, wrong = read(f"faults: [{{{target}, fault: {kind}, amount: '-1.5'}}]")
