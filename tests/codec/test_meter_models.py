@@ -54,6 +54,7 @@ def test_no_shipped_model_settles_on_a_register_that_a_trap_is_known_of(name: st
     model = parse(MODELS[name].data)
     traps = {("eastron", 0x0156), ("eastron", 0x0180), ("eastron", 0x0184), ("acrel-dtsd", 0), ("hiking", 0)}
     traps |= {("chint-ddsu", 0x4000), ("schneider", 0xB033), ("circutor", 0x30), ("orno-we516", 0x0100)}
+    traps |= {("bg-ds100", 0x118A), ("orno-we514", 0xA000), ("orno-we504", 7), ("bernecker", 0), ("taxnele", 0x34)}
     for register in model.settlement.values():
         assert not any(model.id.startswith(maker) and register.address == address for maker, address in traps)
 
@@ -72,6 +73,13 @@ def test_no_shipped_model_settles_on_a_register_that_a_trap_is_known_of(name: st
         ("carlo-gavazzi-em340", "import", 0x34, "i32", "0.1"),
         ("janitza-umg96rm", "import", 19068, "f32", "1"),
         ("hiking-dds238", "import", 0x000A, "u32", "0.01"),
+        ("carlo-gavazzi-em24", "import", 0x42, "i32", "0.1"),
+        ("janitza-umg604", "export", 9863, "f32", "1"),
+        ("finder-7m38", "import", 2752, "f32", "1"),
+        ("bg-ds100", "import", 0x010E, "u32", "0.01"),
+        ("bernecker-mpm3pm", "export", 0x0004, "u32", "0.01"),
+        ("eltako-dsz15", "import", 0x0048, "u32", "0.01"),
+        ("taxnele-dtsd422", "import", 0x002A, "u32", "0.01"),
     ],
 )
 def test_billed_registers_stand_where_the_sources_say(

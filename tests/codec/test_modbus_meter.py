@@ -109,7 +109,8 @@ async def test_a_second_look_asks_in_lengths_that_the_first_did_not_use(name: st
 # import stands alone: the next listed register is behind registers that the model does not list
 ONE_SHAPE = frozenset(
     {"carlo-gavazzi-em340", "carlo-gavazzi-em330", "chint-dtsu666", "janitza-umg96rm", "orno-we516", "orno-we517"}
-    | {"siemens-pac2200"}
+    | {"siemens-pac2200", "carlo-gavazzi-em24", "carlo-gavazzi-et330", "carlo-gavazzi-et340", "chint-dssu666"}
+    | {"finder-7m38", "janitza-umg604"}
 )
 
 
