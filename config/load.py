@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -19,9 +18,9 @@ from config.crosscheck import ModelFacts
 from config.effective import effective
 from config.expand import expand
 from config.faults import Findings, Loaded
-from config.meter_models import ModelFile, load_models
+from config.library import library
+from config.meter_models import ModelFile
 from config.model import DLT645
-from config.schedule_files import ScheduleFile, holiday_files, schedule_files
 from config.sections import read_sections
 from contract.acceptance import evidence_of
 from contract.schedule import Schedule
@@ -56,11 +55,14 @@ def load_data(data: dict[str, Any], directory: FilePath, findings: Findings) -> 
 
         add_meters_file(data, directory, findings)
     sections = read_sections(data, findings)
-    models = _shipped_models()
-    schedules = _shipped_schedules()
+    named = data.get("site_files")
+    files = library(directory / named if isinstance(named, str) else None, findings)
+    if files is None:  # what the rest names may stand in them: no more can be said
+        return findings.result(None)
+    models, schedules = files.models, files.schedules
     draft = expand(sections, findings)
-    named = {crosscheck.model_of(entry.of) for entry in sections.meters} - {None}
-    facts = _facts(models, {name for name in models if name in named})
+    used = {crosscheck.model_of(entry.of) for entry in sections.meters} - {None}
+    facts = _facts(models, {name for name in models if name in used})
     crosscheck.check_lines(sections, draft, findings)
     crosscheck.check_meters(sections, facts, {*models, *DLT645}, findings)
     crosscheck.check_registers(sections, draft, facts, findings)
@@ -76,23 +78,7 @@ def load_data(data: dict[str, Any], directory: FilePath, findings: Findings) -> 
         timecheck.check_bounds(sections.park, draft, findings)
     if findings.faults:
         return findings.result(None)
-    return findings.result(effective(sections, draft, directory, models, schedules, _shipped_holidays()))
-
-
-@cache
-def _shipped_models() -> Mapping[str, ModelFile]:
-    """Found once a process, as the other shipped files: they come with the program."""
-    return load_models()
-
-
-@cache
-def _shipped_schedules() -> dict[str, ScheduleFile]:
-    return schedule_files()
-
-
-@cache
-def _shipped_holidays() -> dict[str, ScheduleFile]:
-    return holiday_files()
+    return findings.result(effective(sections, draft, directory, models, schedules, files.holidays))
 
 
 def _facts(models: Mapping[str, ModelFile], used: set[str]) -> dict[str, ModelFacts]:

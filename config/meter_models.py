@@ -38,6 +38,7 @@ class Models(Mapping[str, ModelFile]):
     def __init__(self, texts: Mapping[str, tuple[str, str]], read: Mapping[str, ModelFile]) -> None:
         self._texts = texts  # id to (file name, text)
         self._read = dict(read)
+        self.own = dict(read)  # of the site
 
     def __getitem__(self, name: str) -> ModelFile:
         if name not in self._read:

@@ -248,6 +248,8 @@ class Site(Section):
     meters: list[Meter] = []
     meters_file: Annotated[str | None, FILE] = None
     """Table of meters, .csv or .xlsx, beside or instead of `meters`."""
+    site_files: Annotated[str | None, FILE] = None
+    """Directory of the site's own meter models (`meters/`), tariff schedules and holiday lists (`schedules/`)."""
     points: list[Point] = []
     tenancies: list[Tenancy] = []
     tenants: list[Tenant] = []

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from pathlib import Path
 
 import click
 
 from agent.cli import Failure
 from agent.cli.output import document, notice, table
-from agent.cli.words import t
-from config.schedule_files import ScheduleFileError, holiday_files, schedule_files
+from agent.cli.words import language, t
+from config.compose import compose, decode
+from config.faults import Findings
+from config.library import library
+from config.schedule_files import ScheduleFileError
 from contract.schedule import Holidays, Schedule
 from contract.tariff import Tariff
 
@@ -37,9 +41,15 @@ _INSTANT = re.compile(
 
 @click.command(short_help="which tariff period an instant is in")
 @click.option("--schedule", "names", multiple=True, required=True, metavar="ID", help="zj-2026 …")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=None,
+    help=t("用该配置的 site_files", "with the site_files of this configuration"),
+)
 @click.option("--json", "as_json", is_flag=True, help='[{"instant","schedule","period"}]')
 @click.argument("instants", nargs=-1, required=True, metavar="INSTANT…")
-def tariff(names: tuple[str, ...], as_json: bool, instants: tuple[str, ...]) -> None:
+def tariff(names: tuple[str, ...], config: Path | None, as_json: bool, instants: tuple[str, ...]) -> None:
     """查询时刻所属的峰谷时段 / the tariff period of each instant (2026-07-25T10:00:00Z, '2026-07-25 18:00')."""
     faults = []
     seconds = []
@@ -50,7 +60,7 @@ def tariff(names: tuple[str, ...], as_json: bool, instants: tuple[str, ...]) -> 
             faults.append(str(error))
     if faults:
         raise Failure("\n".join(faults), 2)
-    rule = _rule(names)
+    rule = _rule(names, config)
     rows = [(text, *rule.classify(moment)) for text, moment in zip(instants, seconds, strict=True)]
     if as_json:
         document([{"instant": text, "schedule": schedule or None, "period": period} for text, period, schedule in rows])
@@ -87,11 +97,23 @@ def parse_moment(text: str, local_offset_s: int = LOCAL_OFFSET_S) -> int:
         raise ValueError(wrong) from error
 
 
-def _rule(names: tuple[str, ...]) -> Tariff:
+def _site(config: Path, findings: Findings) -> Path | None:
+    """The directory that a configuration names in `site_files`; nothing else of it is looked at."""
+    text = decode(config.read_bytes(), findings)
+    data = None if text is None else compose(text, findings)
+    named = data.get("site_files") if isinstance(data, dict) else None
+    return config.resolve().parent / named if isinstance(named, str) else None
+
+
+def _rule(names: tuple[str, ...], config: Path | None) -> Tariff:
+    findings = Findings(str(config))
     try:
-        files, lists = schedule_files(), holiday_files()
+        found = library(None if config is None else _site(config, findings), findings)
     except (ScheduleFileError, OSError) as error:
         raise Failure(str(error), 78) from error
+    if found is None or findings.faults:
+        raise Failure(findings.result(None).fault_texts(language()), 78)
+    files, lists = found.schedules, found.holidays
     unknown = [name for name in names if name not in files]
     if unknown:
         shipped = " ".join(files)
