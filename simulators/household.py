@@ -102,6 +102,7 @@ class Curve:
         self._rates = rates
         self._sums: dict[int, array[int]] = {}
         self._window_totals: dict[tuple[int, tuple[Minutes, ...]], int] = {}
+        self._full: dict[tuple[Minutes, ...], tuple[int, int]] = {}  # windows → day asked for last, pWh before it
 
     def rates(self, card: int) -> Sequence[int]:
         sums = self._prefix(card)
@@ -117,9 +118,11 @@ class Curve:
         """pWh since ORIGIN, never falling; of the given minutes of every local day only, if there are `windows`."""
         day, ms = self.calendar.split(t_ms)
         windows = windows if windows is not None else ((0, 1440),)
-        full = sum(
-            count * self._day_total(card, windows) for card, count in enumerate(self.calendar.seen(day)) if count
-        )
+        known_day, full = self._full.get(windows, (-1, 0))
+        if known_day != day:
+            seen = enumerate(self.calendar.seen(day))
+            full = sum(count * self._day_total(card, windows) for card, count in seen if count)
+            self._full[windows] = day, full
         card = self.calendar.card(day)
         return full + sum(
             self._within(card, min(ms, end * 60_000)) - self._within(card, min(ms, start * 60_000))
