@@ -9,7 +9,6 @@ Source: reference/reliability.md §5, rule 5.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from statistics import median
 
 FEWEST = 5  # meters that must agree
 MOVED_S = 30  # further than meters drift between two looks, which are a day apart
@@ -30,7 +29,7 @@ class ClockWitness:
         self._moves.pop(meter, None)
         self._moves[meter] = moved_s
         newest = list(self._moves.values())[-FEWEST:]
-        middle = round(median(newest))
+        middle = sorted(newest)[len(newest) // 2]
         if len(newest) < FEWEST or abs(middle) <= MOVED_S or max(newest) - min(newest) > ALIKE_S:
             return None
         self._moves.clear()

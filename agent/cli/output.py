@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -35,6 +34,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         for row in cells:
             click.echo("\t".join(row))
         return
+    import shutil  # with bz2 and lzma behind it; not for the agent
+
     widths = [max(map(_width, column)) for column in zip(head, *cells, strict=True)]
     room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * len(widths[:-1])
     click.echo(styled(_line(head, widths, room), bold=True))

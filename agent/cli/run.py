@@ -14,6 +14,7 @@ from agent.cli import Failure
 from agent.cli.durations import DURATION
 from agent.cli.output import notice
 from agent.cli.words import t
+from agent.lazily import put_off
 from agent.logs import set_up
 from agent.supervise import notify, watch
 from config.child import load_in_child
@@ -41,6 +42,7 @@ async def _run(path: Path, for_s: float | None) -> None:
     stop, ended = asyncio.Event(), asyncio.Event()
     loading = asyncio.create_task(_load(path))
     await asyncio.sleep(0)  # the child is at work from here on, while we import the agent
+    put_off("urllib.request")  # paho's, for proxies behind SOCKS: 40 modules, 3 MB
     importlib.import_module("agent.app")  # a quarter of a second
     config = await loading
     loop = asyncio.get_running_loop()

@@ -11,7 +11,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from typing import Any
 
 from drivers.errors import Unexpected
@@ -327,6 +326,8 @@ class _Reader:
 def _known(data: Mapping[str, Any], keys: list[str], path: str) -> None:
     for key in data:
         if key not in keys:
+            from difflib import get_close_matches  # a person's slip; the agent reads what was checked
+
             near = get_close_matches(str(key), keys, 1)
             raise ModelError(f"{path}{key}: unknown key" + (f", did you mean {near[0]}?" if near else ""))
 
