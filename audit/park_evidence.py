@@ -157,6 +157,18 @@ class ParkEvidence:
             [sum(sums[q], Fraction()) / len(sums[q]) if sums.get(q) else Fraction() for q in range(96)] if sums else []
         )
 
+    def own_intervals(self, tenant: str, days: Days) -> dict[LogId, list[int]]:
+        """Indices of a tenant's intervals in the span, in their latest revisions, by log and in order."""
+        from_s, to_s = self.bounds(days)
+        found: dict[LogId, list[int]] = defaultdict(list)
+        for gateway in self._gateways.values():
+            for subject, steps in gateway.seqs.items():
+                if subject.tenant == tenant:
+                    for start_s, (which, seq) in steps.items():
+                        if from_s <= start_s < to_s:
+                            found[which].append(seq)
+        return {which: sorted(seqs) for which, seqs in found.items()}
+
     def meters(self, tenant: str, days: Days) -> list[dict[str, Any]]:
         """The meters that a tenant has in the span: room, serial, address, multiplier, role of its point."""
         from_s, to_s = self.bounds(days)

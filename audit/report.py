@@ -35,9 +35,9 @@ from audit.report_case import Settled, settle_accounts
 from audit.report_model import KWH_LEAST, KWH_SLACK, LONG_DAYS, SLACK_DAYS, Case, Papers, Payer
 from audit.report_parts import bill_part, conversion_part, loss_part, paper_part, tenant_part, unchecked_part
 from audit.settle import METHOD
+from contract.sheet import BREAKS
 
 ZERO = Fraction()
-_SWAPS = ("serial_changed", "register_fell", "register_jumped")
 _END_USE = ("tenant", "operator", "public")
 
 
@@ -140,6 +140,7 @@ def _case(
         verified=verified,
     )
     for payer in payers:
+        payer.breaks = _breaks(case, payer)
         payer.hints, payer.doubts = _hints(payer), _doubts(case, payer)
     return case
 
@@ -194,17 +195,25 @@ def _doubts(case: Case, payer: Payer) -> tuple[str, ...]:
     if payer.use is not None and not payer.rows and payer.use.total > 0:
         doubts.append("CHARGE_MISSING")
     use = payer.own_use or payer.use
-    if case.evidence is not None and use is not None and case.days is not None:
+    if payer.breaks:
+        doubts.append("METER_EXCHANGED")
+    if case.evidence is not None and case.days is not None:
         meters = {meter["meter"] for meter in case.evidence.meters(payer.name, case.days)}
-        events = case.evidence.events(meters, payer.days or case.days)
-        replaced = {event["id"] for event in events if event["code"] == "meter_replaced"}
-        if any(event["code"] in _SWAPS and event["id"] not in replaced for event in events):
-            doubts.append("METER_EXCHANGED")
         if meters & case.evidence.not_accepted:
             doubts.append("METER_NOT_ACCEPTED")
-        if use.missing and Fraction(use.missing, use.owed) > case.limits.estimate_max_ratio:
-            doubts.append("READINGS_MISSING")
+    if use is not None and use.missing and Fraction(use.missing, use.owed) > case.limits.estimate_max_ratio:
+        doubts.append("READINGS_MISSING")
     return tuple(doubts)
+
+
+def _breaks(case: Case, payer: Payer) -> list[Mapping[str, Any]]:
+    """Events of the tenant's meters, without a work order, after which a register is no longer what it was."""
+    if case.evidence is None or case.days is None or payer.use is None:
+        return []
+    meters = {meter["meter"] for meter in case.evidence.meters(payer.name, case.days)}
+    events = case.evidence.events(meters, payer.days or case.days)
+    replaced = {event["id"] for event in events if event["code"] == "meter_replaced"}
+    return [event for event in events if event["code"] in BREAKS and event["id"] not in replaced]
 
 
 def _judge(case: Case, settled: Settled) -> tuple[Verdict, list[Verdict], list[TenantFacts]]:

@@ -15,6 +15,7 @@ from typing import Any
 from audit import report_words as words
 from audit.bill_check import FINDINGS as BILL_FINDINGS
 from audit.charges import FINDINGS as CHARGE_FINDINGS
+from audit.html_parts import listed, money, percent, table
 from audit.markup import REASONS
 from audit.report_style import STYLE
 
@@ -70,10 +71,10 @@ class _Page:
             (self.t("超过上限", "over the allowed"), figures["over_allowed_yuan"], "元"),
             (self.t("其他收费", "other fees"), figures["extra_fees_yuan"], "元"),
             (self.t("电网均价", "average price paid"), figures["average_price_paid"], "元/kWh"),
-            (self.t("损耗率", "loss rate"), _percent(figures["loss_rate"]), ""),
+            (self.t("损耗率", "loss rate"), percent(figures["loss_rate"]), ""),
         )
         boxes = "".join(
-            f'<div class="card"><span>{escape(name)}</span><b>{_money(value)}</b><i>{unit if value else ""}</i></div>'
+            f'<div class="card"><span>{escape(name)}</span><b>{money(value)}</b><i>{unit if value else ""}</i></div>'
             for name, value, unit in cards
         )
         readings = made["verdict"]["readings"]
@@ -111,11 +112,11 @@ class _Page:
         for row in self.made["tenants"]:
             reasons = "，".join(self.w(REASONS, code) for code in row["reasons"] if code != "OK")
             name = f'<a href="#{escape(row["tenant"])}">{escape(row["tenant"])}</a>'
-            rows.append([name, *(_money(row[key]) for key in keys), self._chip(row["colour"]) + " " + escape(reasons)])
+            rows.append([name, *(money(row[key]) for key in keys), self._chip(row["colour"]) + " " + escape(reasons)])
         for row in self.made["unmatched"]:
             who = f"{escape(row['who'])} ({self.t('第', 'row ')}{row['row']}{self.t('行', '')})"
-            rows.append([who, "", "", "", _money(row["yuan"]), "", "", "", escape(self.w(REASONS, "CHARGE_UNMATCHED"))])
-        return self._section(self.t("各租户", "Tenants"), _table(head, rows, "said"))
+            rows.append([who, "", "", "", money(row["yuan"]), "", "", "", escape(self.w(REASONS, "CHARGE_UNMATCHED"))])
+        return self._section(self.t("各租户", "Tenants"), table(head, rows, "said"))
 
     def bill(self) -> str:
         bill = self.made["bill"]
@@ -123,8 +124,8 @@ class _Page:
             return self._section(self.t("电网账单", "Grid bill"), f"<p>{self.t('没有账单', 'no bill')}</p>")
         said = [
             self.t(
-                f"账单周期 {bill['from']} 至 {bill['to']}，合计 {_money(bill['total_yuan'])} 元。",
-                f"The bill from {bill['from']} to {bill['to']} comes to {_money(bill['total_yuan'])} yuan.",
+                f"账单周期 {bill['from']} 至 {bill['to']}，合计 {money(bill['total_yuan'])} 元。",
+                f"The bill from {bill['from']} to {bill['to']} comes to {money(bill['total_yuan'])} yuan.",
             )
         ]
         if Decimal(bill["not_passable_yuan"]):
@@ -144,10 +145,10 @@ class _Page:
                 str(line["row"]),
                 escape(line["name"]),
                 self.w(words.PERIODS, line["period"] or ""),
-                _money(line["quantity"]),
+                money(line["quantity"]),
                 escape(line["unit"]),
                 line["rate"] or "",
-                _money(line["yuan"]),
+                money(line["yuan"]),
                 "✓" if line["passable"] else "✗",
             ]
             for line in bill["lines"]
@@ -156,7 +157,7 @@ class _Page:
             *(self.t("行", "row"), self.t("项目", "item"), self.t("时段", "period"), self.t("数量", "quantity")),
             *(self.t("单位", "unit"), self.t("单价", "rate"), self.t("金额 元", "yuan"), self.t("可转嫁", "passable")),
         ]
-        body = f"<p>{' '.join(map(escape, said))}</p>" + _waterfall(bill["groups"]) + _table(head, lines, "named")
+        body = f"<p>{' '.join(map(escape, said))}</p>" + _waterfall(bill["groups"]) + table(head, lines, "named")
         return self._section(self.t("电网账单", "Grid bill"), body)
 
     def losses(self) -> str:
@@ -170,15 +171,15 @@ class _Page:
         rows = [
             [
                 self.w(words.PERIODS, period),
-                *(_money(entry[key]) for key in ("import", "pv", "export", "points", "loss")),
-                _percent(entry["loss_rate"]) or "",
+                *(money(entry[key]) for key in ("import", "pv", "export", "points", "loss")),
+                percent(entry["loss_rate"]) or "",
             ]
             for period, entry in losses["periods"].items()
         ]
         said = self.t(
-            f"损耗 {losses['loss_kwh']} kWh，{_percent(losses['loss_rate'])}；夜间（0–5 时）最小损耗 "
+            f"损耗 {losses['loss_kwh']} kWh，{percent(losses['loss_rate'])}；夜间（0–5 时）最小损耗 "
             f"{losses['night_min_kw'] or '—'} kW。",
-            f"Loss {losses['loss_kwh']} kWh, {_percent(losses['loss_rate'])}; the smallest from 0 to 5 at night "
+            f"Loss {losses['loss_kwh']} kWh, {percent(losses['loss_rate'])}; the smallest from 0 to 5 at night "
             f"{losses['night_min_kw'] or '—'} kW.",
         )
         if losses["is_high"]:
@@ -188,20 +189,20 @@ class _Page:
         if losses["bill_kwh"]:
             said += self.t(
                 f"园区总表 {losses['check_meter_kwh']} kWh，账单 {losses['bill_kwh']} kWh"
-                f"（差 {_percent(losses['check_meter_difference'])}）。",
+                f"（差 {percent(losses['check_meter_difference'])}）。",
                 f" The park's own master says {losses['check_meter_kwh']} kWh, the bill {losses['bill_kwh']} kWh "
-                f"({_percent(losses['check_meter_difference'])}).",
+                f"({percent(losses['check_meter_difference'])}).",
             )
-        return self._section(self.t("损耗", "Losses"), f"<p>{escape(said)}</p>" + _table(head, rows, "figures"))
+        return self._section(self.t("损耗", "Losses"), f"<p>{escape(said)}</p>" + table(head, rows, "figures"))
 
     def papers(self) -> str:
         papers = self.made["papers"]
         items = [f"{escape(file['name'])} <code>{file['sha256'][:16]}…</code>" for file in papers["files"]]
-        for table, key in ((BILL_FINDINGS, "bill_findings"), (CHARGE_FINDINGS, "charge_findings")):
+        for wording, key in ((BILL_FINDINGS, "bill_findings"), (CHARGE_FINDINGS, "charge_findings")):
             for found in papers[key]:
                 place = self.t(f"第 {found['row']} 行", f"row {found['row']}")
                 figures = f"{found['stated'] or '—'} / {found['computed']}"
-                items.append(f"{place}：{escape(self.w(table, found['code']))} {escape(figures)}")
+                items.append(f"{place}：{escape(self.w(wording, found['code']))} {escape(figures)}")
         items += [
             f"{self.t('第', 'row ')}{row['row']}{self.t('行未作为收费行', ' is no charge')}：{escape(row['text'])}"
             for row in papers["skipped"]
@@ -224,7 +225,7 @@ class _Page:
                     else self.t("证据核验发现问题：", "verification found: ")
                     + escape("; ".join(f"{f['seq']} {f['code']}" for f in verified["findings"][:10]))
                 )
-        return self._section(self.t("单据与证据", "Papers and evidence"), _list(items))
+        return self._section(self.t("单据与证据", "Papers and evidence"), listed(items))
 
     def conversion(self) -> str:
         head = [
@@ -250,7 +251,7 @@ class _Page:
             "Below 160 kW of equipment: low-voltage connection, paid by the utility. A low demand never proves it.",
         )
         return self._section(
-            self.t("转改直", "Ready for direct supply"), f"<p>{note}</p>" + _table(head, rows, "figures")
+            self.t("转改直", "Ready for direct supply"), f"<p>{note}</p>" + table(head, rows, "figures")
         )
 
     def unchecked(self) -> str:
@@ -258,7 +259,7 @@ class _Page:
         for entry in self.made["unchecked"]:
             detail = f"：{escape(entry['detail'])}" if entry["detail"] else ""
             items.append(escape(self.w(words.UNCHECKED, entry["code"])) + detail)
-        return self._section(self.t("未能核对的事项", "What could not be checked"), _list(items))
+        return self._section(self.t("未能核对的事项", "What could not be checked"), listed(items))
 
     def posting(self) -> str:
         head = [
@@ -268,18 +269,18 @@ class _Page:
         rows = [
             [
                 escape(row["tenant"]),
-                *(_money(row[key]) for key in ("energy_kwh", "allowed_yuan", "average_price_allowed")),
+                *(money(row[key]) for key in ("energy_kwh", "allowed_yuan", "average_price_allowed")),
             ]
             for row in self.made["tenants"]
         ]
         figures = self.made["figures"]
         said = self.t(
-            f"{self.made['from']} 至 {self.made['to']}，电网账单（可转嫁）{_money(figures['passable_yuan'])} 元，"
+            f"{self.made['from']} 至 {self.made['to']}，电网账单（可转嫁）{money(figures['passable_yuan'])} 元，"
             f"购电均价 {figures['average_price_paid'] or '—'} 元/kWh。任何人不得在电费中加收其他费用。",
-            f"{self.made['from']} – {self.made['to']}: grid bill {_money(figures['passable_yuan'])} yuan, "
+            f"{self.made['from']} – {self.made['to']}: grid bill {money(figures['passable_yuan'])} yuan, "
             f"{figures['average_price_paid'] or '—'} yuan a kWh. Nothing else may be added to an electricity bill.",
         )
-        body = f"<p>{escape(said)}</p>" + _table(head, rows, "figures")
+        body = f"<p>{escape(said)}</p>" + table(head, rows, "figures")
         return f'<section class="page"><h2>{self.t("公示单", "Posting sheet")}</h2>{body}</section>'
 
     def tenant(self, row: Mapping[str, Any]) -> str:
@@ -302,14 +303,12 @@ class _Page:
             ),
             (self.t("最大需量", "maximum demand"), row["max_demand_kw"], "kW"),
         ]
-        listed = "".join(
-            f"<dt>{escape(name)}</dt><dd>{_money(value)} {unit}</dd>"
-            for name, value, unit in facts
-            if value is not None
+        pairs = "".join(
+            f"<dt>{escape(name)}</dt><dd>{money(value)} {unit}</dd>" for name, value, unit in facts if value is not None
         )
         parts = [
             f"<p>{self._chip(row['colour'])} {escape('，'.join(self.w(REASONS, code) for code in row['reasons']))} "
-            f"<code>{' '.join(row['reasons'])}</code></p><dl>{listed}</dl>"
+            f"<code>{' '.join(row['reasons'])}</code></p><dl>{pairs}</dl>"
         ]
         if row["kwh_causes"]:
             parts.append(f"<p>{self.t('电量不符', 'kWh differs')}：{escape('; '.join(row['kwh_causes']))}</p>")
@@ -350,30 +349,19 @@ class _Page:
                 span["end"] or "—",
                 span["multiplier"],
                 span["share"],
-                _money(span["kwh"]),
+                money(span["kwh"]),
                 f"{span['start_seq']} / {span['end_seq']}",
             ]
             for span in row["registers"]
         ]
         periods = "，".join(f"{self.w(words.PERIODS, name)} {kwh}" for name, kwh in row["periods"].items())
-        return _table(head, rows, "figures") + f"<p>{escape(periods)}</p>"
+        return table(head, rows, "figures") + f"<p>{escape(periods)}</p>"
 
     def _chip(self, colour: str) -> str:
         return f'<span class="chip {colour}">{escape(self.w(words.COLOURS, colour))}</span>'
 
     def _section(self, title: str, body: str) -> str:
         return f"<section><h2>{escape(title)}</h2>{body}</section>"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str) -> str:
-    """Cells are HTML already."""
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _list(items: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
 
 
 def _waterfall(groups: Sequence[Mapping[str, str]]) -> str:
@@ -395,7 +383,7 @@ def _waterfall(groups: Sequence[Mapping[str, str]]) -> str:
         bars.append(
             f'<text x="144" y="{y + 13}" text-anchor="end">{escape(group["name"][:12])}</text>'
             f'<rect class="{kind}" x="{left:.1f}" y="{y}" width="{width:.1f}" height="16"/>'
-            f'<text x="{left + width + 5:.1f}" y="{y + 13}">{_money(group["yuan"])}</text>'
+            f'<text x="{left + width + 5:.1f}" y="{y + 13}">{money(group["yuan"])}</text>'
         )
     height = 16 + 24 * len(groups)
     return f'<svg class="chart" viewBox="0 0 700 {height}" role="img">{"".join(bars)}</svg>'
@@ -417,17 +405,3 @@ def _profile(profile: Sequence[str | None], title: str) -> str:
         f'<text x="36" y="20" text-anchor="end">{high:.1f}</text><text x="36" y="112" text-anchor="end">0</text>'
         f"{hours}</svg><figcaption>{escape(title)}</figcaption></figure>"
     )
-
-
-def _money(value: str | None) -> str:
-    """With thousands apart; a dash for what is not known."""
-    if value is None or value == "":
-        return "—" if value is None else ""
-    whole, dot, part = value.lstrip("-").partition(".")
-    if not whole.isdigit():
-        return escape(value)
-    return ("−" if value.startswith("-") else "") + f"{int(whole):,}" + dot + part
-
-
-def _percent(value: str | None) -> str | None:
-    return None if value is None else f"{Decimal(value) * 100:.2f} %"

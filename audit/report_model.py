@@ -42,6 +42,7 @@ class Payer:
     own_use: Use | None = None  # over the charge's own days, where they are others
     hints: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    breaks: Sequence[Mapping[str, Any]] = ()  # events after which a register is no longer what it was
 
     @property
     def is_shifted(self) -> bool:

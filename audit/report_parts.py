@@ -58,6 +58,7 @@ def tenant_part(case: Case, payer: Payer, verdict: Verdict, facts: TenantFacts) 
         "meters": [] if case.evidence is None or case.days is None else case.evidence.meters(payer.name, case.days),
         "profile_kw": _profile(case, payer),
         "records": {} if use is None else {log: list(span) for log, span in use.records.items()},
+        "events": [_event(event) for event in payer.breaks],
         "rows": [_row(row) for row in payer.rows],
         "allowed_by_demand_yuan": _by_demand(case, payer, facts),
         "shift_saves_yuan": _shift(case, use),
@@ -212,9 +213,11 @@ def unchecked_part(case: Case) -> list[dict[str, str]]:
 
 
 def _split(case: Case, payer: Payer, facts: TenantFacts) -> dict[str, Any]:
-    """The excess: energy that was not used, then other fees, then price; yuan."""
+    """The excess: energy that was not used, then other fees, then price; yuan. Unproven: energy that no record bears
+    out where registers broke off or readings are missing, at the price charged."""
     use, charged_kwh = payer.own_use or payer.use, payer.charged_kwh
-    nothing = {"excess_energy_yuan": None, "excess_fee_yuan": None, "excess_price_yuan": None, "kwh_difference": None}
+    names = ("excess_energy_yuan", "excess_fee_yuan", "excess_price_yuan", "unproven_yuan", "kwh_difference")
+    nothing: dict[str, Any] = dict.fromkeys(names)
     if use is None or charged_kwh is None or facts.allowed is None:
         return {**nothing, "kwh_causes": []}
     difference = charged_kwh - use.total
@@ -227,6 +230,7 @@ def _split(case: Case, payer: Payer, facts: TenantFacts) -> dict[str, Any]:
         "excess_energy_yuan": shown(by_energy),
         "excess_fee_yuan": shown(by_fee),
         "excess_price_yuan": shown(over - by_energy - by_fee),
+        "unproven_yuan": shown(max(ZERO, difference * price)) if payer.doubts else None,
         "kwh_difference": shown(difference),
         "kwh_causes": _causes(case, payer) if payer.hints else [],
     }
@@ -266,6 +270,12 @@ def _registers(use: Use) -> list[dict[str, Any]]:
         }
         for span in use.statement.segments
     ]
+
+
+def _event(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {"code": event["code"], "meter": event["id"], "at": event["from"] or event["at"], "seq": event["seq"]} | {
+        "details": event["details"]
+    }
 
 
 def _row(row: Any) -> dict[str, Any]:

@@ -70,13 +70,16 @@ def bundle(
     papers: Sequence[pathlib.Path],
     store: Store | None,
     park: str,
+    tenants: Mapping[str, str],
 ) -> None:
-    """Everything that a third party needs to do it again. Raises OSError."""
+    """Everything that a third party needs to do it again. tenants: their files by name. Raises OSError."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("report.html", page)
         archive.writestr("report.json", json.dumps(made, ensure_ascii=False, indent=1))
         for n, paper in enumerate(papers, 1):
             archive.writestr(f"papers/{n}-{paper.name}", paper.read_bytes())
+        for name, text in tenants.items():
+            archive.writestr(f"tenants/{name}", text)
         if store is None:
             return
         archive.writestr("evidence/keys.json", json.dumps(store.keys(), indent=1))

@@ -26,6 +26,7 @@ from audit.report import make_report
 from audit.report_html import render
 from audit.report_model import Papers
 from audit.report_tables import bundle, write_tables
+from audit.report_tenants import tenant_files, write_tenant_files
 from audit.report_words import COLOURS
 from audit.store import Store
 from audit.verify_store import verify_store
@@ -47,6 +48,12 @@ EVIDENCE_DAYS = 2  # beside the days asked for, so that estimates at their ends 
 @click.option("--tables", type=PATH, default=None, metavar="F.xlsx|F.csv")
 @click.option("--zip", "zip_", type=PATH, default=None, metavar="F.zip")
 @click.option(
+    "--slips", type=PATH, default=None, metavar="DIR", help=t("租户核对单和证明", "tenants' slips and proofs")
+)
+@click.option(
+    "--slip-address", default=None, metavar="URL", help=t("二维码所指 verify.html 的网址", "of verify.html, in QR")
+)
+@click.option(
     "--notes", type=PATH, default=None, metavar="F.json", help=t("名称对应等，可保存", "saved names and terms")
 )
 @click.option("--common", type=click.Choice(["shared", "recovered_elsewhere"]), default=None)
@@ -67,6 +74,8 @@ def report(
     out: pathlib.Path | None,
     tables: pathlib.Path | None,
     zip_: pathlib.Path | None,
+    slips: pathlib.Path | None,
+    slip_address: str | None,
     notes: pathlib.Path | None,
     common: str | None,
     tax: str | None,
@@ -96,8 +105,11 @@ def report(
             out.write_text(page, encoding="utf-8")
         if tables is not None:
             write_tables(made, tables)
+        files = tenant_files(made, language(), opened, evidence, slip_address) if slips or zip_ else {}
+        if slips is not None:
+            write_tenant_files(files, slips)
         if zip_ is not None:
-            bundle(made, page, zip_, [*bills, *charges], opened, park)
+            bundle(made, page, zip_, [*bills, *charges], opened, park, files)
         if notes is not None and made["unmatched"]:
             save_unmatched(notes, [row["who"] for row in made["unmatched"]])
     except OSError as error:

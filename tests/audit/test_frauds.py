@@ -1,90 +1,44 @@
 """A played park with a fair operator and with cheats: each gets its colour, reason and amount.
 
-Three virtual days stand for the months. The auditor's side sees MQTT messages (put into its store), the bill and the
+Four virtual days stand for the months. The auditor's side sees MQTT messages (put into its store), the bill and the
 charges, nothing else. Bill and charges are made from the simulator's truth: what grid and operator read themselves.
 """
 
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from paper_park import Papers, Park, collect, tenants
 from played import demo_config, play
 
-from agent.cli import cli
-from audit.amounts import rounded, shown
+from audit.amounts import rounded
 from audit.periods import periods_from_texts
-from audit.settle import settle
-from audit.store import StoreFault
-from audit.writer import Writer
-from contract.note import parse_checkpoint, parse_note, parse_verifier_key
+from contract.note import parse_verifier_key
 from contract.records import parse_instant
+from simulators.faults import Fault
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 FIRST = date(2026, 7, 14)
 START = "2026-07-13T15:59:30Z"  # half a minute before that day in the park
-PRICES = {"sharp": "1.23155", "peak": "1.12655", "flat": "0.68030", "valley": "0.36530"}
 STEP_MS = 900_000
-
-
-@dataclass
-class Park:
-    """The store, and what everybody could read on the meters: kWh by period of meters over days."""
-
-    store: Path
-    key: str
-    energy: Callable[[str, int, int], dict[str, Fraction]]
-    register: Callable[[str, int], Fraction]
-    points: dict[str, tuple[str, str, Fraction]]  # meter → role, holder, multiplier
-
-    def fair(self, first: int, last: int) -> dict[str, Any]:
-        """The settlement of so many days (from 0) as an honest operator does it: allowed amounts by tenant."""
-        case = {
-            "master_feeds": [{"id": "grid", "billed_kwh": _texts(self.energy("m-000", first, last))}],
-            "pv": {"generation": _texts(self.energy("m-290", first, last))},
-            "points": [
-                {"id": holder, "role": role, "kwh": _texts(self.energy(meter, first, last))}
-                for meter, (role, holder, _) in self.points.items()
-                if role in ("tenant", "public")
-            ],
-            "bill_items": [
-                {"period": period, "yuan": yuan} for period, (_, yuan) in self.bill_lines(first, last).items()
-            ],
-            "policy": {"common": "shared"},
-            "charges": [],
-        }
-        return {row["tenant"]: Fraction(row["allowed_yuan"]) for row in settle(case)["tenants"]}
-
-    def bill_lines(self, first: int, last: int) -> dict[str, tuple[str, str]]:
-        energy = self.energy("m-000", first, last)
-        return {p: (shown(kwh), shown(kwh * Fraction(PRICES[p]))) for p, kwh in energy.items()}
-
-    def passable(self, first: int, last: int) -> Fraction:
-        return sum((Fraction(yuan) for _, yuan in self.bill_lines(first, last).values()), Fraction())
-
-
-def _texts(kwh: dict[str, Fraction]) -> dict[str, str]:
-    return {period: shown(energy) for period, energy in kwh.items()}
+SWAPPED, SWAP_STEP, SWAP_KWH = "m-105", 3 * 96 + 42, -1000  # on the fourth day at half past ten, by nobody's order
 
 
 @pytest.fixture(scope="module")
 def park(tmp_path_factory: pytest.TempPathFactory) -> Park:
     config = demo_config(tmp_path_factory.mktemp("data"))
     config["settings"] |= {"interval": "1h", "interval_s": 3600}  # a quarter of the sweeps, the same energies
-    played = play(config, hours=72.6, broker="iotcore", start=START)
+    begin_ms = parse_instant(START) + 30_000
+    swap = Fault("register", SWAPPED, begin_ms - parse_instant(START) + SWAP_STEP * STEP_MS, amount=SWAP_KWH)
+    played = play(config, hours=96.6, broker="iotcore", start=START, faults=[swap])
     directory = tmp_path_factory.mktemp("audit") / "store"
     collect(played.messages, directory)
-    begin_ms = parse_instant(START) + 30_000
     period_at = periods_from_texts(config)
     multipliers = {p["meters"][0]["meter"]: Fraction(p["meters"][0]["multiplier"]) for p in config["points"]}
 
@@ -98,8 +52,10 @@ def park(tmp_path_factory: pytest.TempPathFactory) -> Park:
         sums: dict[str, Fraction] = {}
         for step in range(first * 96, last * 96):
             period = period_at(begin_ms // 1000 + step * 900, None)[0]
-            went = (register(meter, step + 1) - register(meter, step)) * multipliers[meter]
-            sums[period] = sums.get(period, Fraction()) + went
+            went = register(meter, step + 1) - register(meter, step)
+            if meter == SWAPPED and step == SWAP_STEP - 1:
+                went -= SWAP_KWH
+            sums[period] = sums.get(period, Fraction()) + went * multipliers[meter]
         return sums
 
     holders = {entry["point"]: entry["tenant"] for entry in config["tenancies"]}
@@ -112,83 +68,8 @@ def park(tmp_path_factory: pytest.TempPathFactory) -> Park:
         for point in config["points"]
     }
     key = parse_verifier_key(played.agent.log.epoch.vkey).key
-    return Park(directory, base64.b64encode(key).decode(), energy, register, points)
-
-
-def collect(messages: list[tuple[str, bytes]], directory: Path) -> None:
-    """As a listener does it, without the broker in between."""
-    writer = Writer(directory)
-    which = None
-    for topic, payload in messages:
-        last = topic.rsplit("/", 1)[-1]
-        if last in ("status", "live", "hashes"):
-            continue
-        if last == "checkpoint":
-            assert which is not None
-            assert parse_checkpoint(parse_note(payload.decode())[0]).size > 0
-            writer.add_note(which, "checkpoints", payload.decode())
-            continue
-        try:
-            which, _, outcome = writer.append(payload)
-        except StoreFault as error:
-            raise AssertionError(topic) from error
-        assert outcome != "fork"
-    writer.close()
-
-
-@dataclass
-class Papers:
-    """Bill and charges of some days, to be cheated with; `extra` columns by tenant."""
-
-    park: Park
-    first: int
-    last: int
-
-    def __post_init__(self) -> None:
-        self.fair = self.park.fair(self.first, self.last)
-        self.yuan = dict(self.fair)
-        self.factor = dict.fromkeys(self.fair, Fraction(1))
-        self.multiplier: dict[str, Fraction] = {}
-        self.loss = Fraction()
-        self.fees: dict[str, str] = {}
-        self.days = (self.first, self.last)
-
-    def report(self, path: Path, *arguments: str) -> dict[str, Any]:
-        bill, charges = path / "bill.csv", path / "charges.csv"
-        span = [(FIRST + timedelta(days=day)).isoformat() for day in (self.first, self.last)]
-        lines = [f"购电,电度电费,{p},{q},kWh,{PRICES[p]},{y},是" for p, (q, y) in self.lines().items()]
-        rows = [f"{span[0]},{span[1]},{line}" for line in lines]
-        bill.write_text("\n".join(["账期起,账期止,类别,项目,时段,数量,单位,单价,金额,含税", *rows]), encoding="utf-8")
-        own = [(FIRST + timedelta(days=day)).isoformat() for day in self.days]
-        rows = [self.row(meter, tenant, own) for meter, tenant in self.tenants() if tenant in self.yuan]
-        head = "租户,起,止,上期示数,本期示数,倍率,加计线损,电量,电费,服务费,含税"
-        charges.write_text("\n".join([head, *rows]), encoding="gb18030")
-        words = ["--bill", str(bill), "--charges", str(charges), "--store", str(self.park.store), "--park", "demo-park"]
-        words += ["--key", f"demo-park/gw-demo={self.park.key}", "--out", str(path / "r.html"), "--json"]
-        words += arguments or ("--common", "shared", "--no-verify")
-        result = CliRunner().invoke(cli, ["--lang", "zh", "audit", "report", *words])
-        assert result.exit_code == 0, result.output
-        made: dict[str, Any] = json.loads(result.stdout)
-        assert "征求意见稿" in (path / "r.html").read_text(encoding="utf-8")
-        return made
-
-    def lines(self) -> dict[str, tuple[str, str]]:
-        return self.park.bill_lines(self.first, self.last)
-
-    def tenants(self) -> list[tuple[str, str]]:
-        return [(meter, holder) for meter, (role, holder, _) in self.park.points.items() if role == "tenant"]
-
-    def row(self, meter: str, tenant: str, own: list[str]) -> str:
-        start, end = (self.park.register(meter, day * 96) for day in self.days)
-        multiplier = self.multiplier.get(tenant, self.park.points[meter][2])
-        kwh = rounded((end - start) * multiplier)
-        loss = rounded(kwh * self.loss)
-        figures = (shown(start), shown(end), shown(multiplier, 4), shown(loss), shown(kwh + loss))
-        return ",".join([tenant, *own, *figures, shown(self.yuan[tenant]), self.fees.get(tenant, ""), "是"])
-
-
-def tenants(made: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {row["tenant"]: row for row in made["tenants"]}
+    pinned = f"demo-park/gw-demo={base64.b64encode(key).decode()}"
+    return Park("demo-park", FIRST, directory, pinned, energy, register, points)
 
 
 def test_a_fair_operator_is_green_and_everything_was_verified(park: Park, tmp_path: Path) -> None:
@@ -279,6 +160,28 @@ def test_ten_tenants_left_out_of_the_charges_are_named(park: Park, tmp_path: Pat
     assert (made["verdict"]["colour"], made["verdict"]["reasons"]) == ("grey", ["CHARGE_MISSING"])
     missing = [name for name, row in tenants(made).items() if row["reasons"] == ["CHARGE_MISSING"]]
     assert len(missing) == 10
+
+
+def test_a_meter_swapped_without_a_work_order_leaves_the_tenant_grey_with_the_amount_nobody_proves(
+    park: Park, tmp_path: Path
+) -> None:
+    """The old meter's register goes on in the charges, two fifths faster than the truth."""
+    papers = Papers(park, 2, 4)
+    used = sum(park.energy(SWAPPED, 2, 4).values(), Fraction())
+    papers.claims["t-ember"] = park.register(SWAPPED, 2 * 96) + used * Fraction(7, 5)
+    papers.yuan["t-ember"] = rounded(papers.fair["t-ember"] * Fraction(7, 5))
+    made = papers.report(tmp_path)
+    row = tenants(made)["t-ember"]
+    assert (row["colour"], row["reasons"]) == ("grey", ["METER_EXCHANGED"])
+    assert {event["code"] for event in row["events"]} == {"register_fell"}  # the total, and a tariff
+    assert row["events"][0]["at"].startswith("2026-07-17T02:")
+    step = papers.fair["t-ember"] / 24  # the hour of the swap, of which nothing is known, at three times the average
+    assert 0 <= Fraction(row["unproven_yuan"]) - papers.fair["t-ember"] * Fraction(2, 5) < 2 * step
+    assert {other["colour"] for name, other in tenants(made).items() if name != "t-ember"} == {"green"}
+    assert (made["verdict"]["colour"], made["verdict"]["reasons"]) == ("red", ["CAP_EXCEEDED_LITERAL"])
+    papers.yuan["t-ember"] = papers.fair["t-ember"]
+    made = papers.report(tmp_path)
+    assert (made["verdict"]["colour"], made["verdict"]["reasons"]) == ("yellow", ["TENANT_GREY"])
 
 
 def test_a_fair_park_that_reads_its_tenants_on_other_days_is_not_red(park: Park, tmp_path: Path) -> None:
