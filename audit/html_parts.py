@@ -1,10 +1,34 @@
-"""Small parts that the report's pages and the slips are put together of: numbers, tables, lists (pure)."""
+"""Small parts that the report's pages and the slips are put together of: words, numbers, tables, charts (pure)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from html import escape
+from typing import Any
+
+from audit import report_words as words
+
+Pair = tuple[str, str]
+
+
+class Page:
+    """The report's document and the language it is shown in."""
+
+    def __init__(self, made: Mapping[str, Any], language: str) -> None:
+        self.made, self.which = made, 0 if language == "zh" else 1
+
+    def t(self, zh: str, en: str) -> str:
+        return (zh, en)[self.which]
+
+    def w(self, table: Mapping[str, Pair], code: str) -> str:
+        return table[code][self.which] if code in table else code
+
+    def chip(self, colour: str) -> str:
+        return f'<span class="chip {colour}">{escape(self.w(words.COLOURS, colour))}</span>'
+
+    def section(self, title: str, body: str) -> str:
+        return f"<section><h2>{escape(title)}</h2>{body}</section>"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str) -> str:
@@ -31,3 +55,62 @@ def money(value: str | None) -> str:
 
 def percent(value: str | None) -> str | None:
     return None if value is None else f"{Decimal(value) * 100:.2f} %"
+
+
+def waterfall(groups: Sequence[Mapping[str, str]]) -> str:
+    """Groups of the bill one on top of the other, from zero to the total."""
+    amounts = [Decimal(group["yuan"]) for group in groups]
+    at, low, high = Decimal(0), Decimal(0), Decimal(1)
+    spans = []
+    for amount in amounts:
+        spans.append((at, at + amount))
+        at += amount
+        low, high = min(low, at), max(high, at)
+    scale = Decimal(430) / (high - low)
+    bars = []
+    for n, (group, (start, end)) in enumerate(zip(groups, spans, strict=True)):
+        left = 150 + (min(start, end) - low) * scale
+        width = max(Decimal(1), abs(end - start) * scale)
+        kind = "minus" if end < start else "plus"
+        y = 8 + n * 24
+        bars.append(
+            f'<text x="144" y="{y + 13}" text-anchor="end">{escape(group["name"][:12])}</text>'
+            f'<rect class="{kind}" x="{left:.1f}" y="{y}" width="{width:.1f}" height="16"/>'
+            f'<text x="{left + width + 5:.1f}" y="{y + 13}">{money(group["yuan"])}</text>'
+        )
+    height = 16 + 24 * len(groups)
+    return f'<svg class="chart" viewBox="0 0 700 {height}" role="img">{"".join(bars)}</svg>'
+
+
+def profile(powers_kw: Sequence[str | None], title: str) -> str:
+    """96 quarter hours as a line."""
+    powers = {n: Decimal(power) for n, power in enumerate(powers_kw) if power is not None}
+    high = max([*powers.values(), Decimal("0.01")])
+    runs: list[list[str]] = []
+    for n, power in powers.items():
+        if n - 1 not in powers:
+            runs.append([])
+        runs[-1].append(f"{40 + n * 6.6:.1f},{Decimal(110) - power / high * 95:.1f}")
+    lines = "".join(f'<polyline points="{" ".join(run)}"/>' for run in runs)
+    hours = "".join(f'<text x="{40 + h * 26.4:.0f}" y="126" text-anchor="middle">{h}</text>' for h in range(0, 25, 4))
+    return (
+        f'<figure><svg class="chart" viewBox="0 0 700 130" role="img">{lines}'
+        f'<text x="36" y="20" text-anchor="end">{high:.1f}</text><text x="36" y="112" text-anchor="end">0</text>'
+        f"{hours}</svg><figcaption>{escape(title)}</figcaption></figure>"
+    )
+
+
+def bars(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Two amounts a period beside each other, from zero."""
+    high = max([Decimal(1), *(Decimal(value) for _, *values in rows for value in values)])
+    parts = []
+    for n, (name, first, second) in enumerate(rows):
+        y = 8 + n * 34
+        parts.append(f'<text x="84" y="{y + 19}" text-anchor="end">{escape(name)}</text>')
+        for value, kind, down in ((first, "first", 0), (second, "second", 14)):
+            width = Decimal(value) / high * 480
+            parts.append(
+                f'<rect class="{kind}" x="92" y="{y + down}" width="{max(width, Decimal("0.5")):.1f}" height="12"/>'
+                f'<text x="{96 + width:.1f}" y="{y + down + 11}">{money(value)}</text>'
+            )
+    return f'<svg class="chart" viewBox="0 0 700 {14 + 34 * len(rows)}" role="img">{"".join(parts)}</svg>'

@@ -2,7 +2,8 @@
 
     {"names": {"安砧五金加工": "t-anvil", "某某公司": null}, "columns": {"电费（元）": "yuan"},
      "fees": {"物业费": false}, "common": "shared", "tax": {"bill": true, "charges": true},
-     "tenants": {"t-anvil": {"declared_kw": "80", "own_circuit": true}}, "limits": {"tolerance_yuan": "1.00"}}
+     "tenants": {"t-anvil": {"declared_kw": "80", "own_circuit": true}}, "limits": {"tolerance_yuan": "1.00"},
+     "park": {"kva": "400", "voltage": "1-10（20）千伏"}}
 
 Tenant ids are pseudonyms in the evidence, so names must be matched by people, once; the file keeps it. Names that match
 nobody are written into it with null. Guesses nothing: two spellings are the same only in width, case and spaces.
@@ -16,11 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from audit.amounts import parse_decimal
 from audit.charges import ChargeRow
 from audit.papers import written_name
 from audit.spreadsheet import PaperError
 
-_KEYS = ("names", "columns", "fees", "common", "tax", "tenants", "limits")
+_KEYS = ("names", "columns", "fees", "common", "tax", "tenants", "limits", "park")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Notes:
     tax: Mapping[str, bool] = field(default_factory=dict)
     tenants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     limits: Mapping[str, str] = field(default_factory=dict)
+    park: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load_notes(path: pathlib.Path | None) -> Notes:
@@ -51,7 +54,21 @@ def load_notes(path: pathlib.Path | None) -> Notes:
         raise PaperError(f"unknown: {', '.join(unknown)}")
     if data.get("common") not in (None, "shared", "recovered_elsewhere"):
         raise PaperError("common: must be shared or recovered_elsewhere")
+    said = data.get("tenants", {})
+    if not all(isinstance(tenant, dict) for tenant in said.values()):
+        raise PaperError("tenants: must be objects")
+    numbers = {f"tenants.{name}.declared_kw": tenant.get("declared_kw") for name, tenant in said.items()}
+    for name, value in {**numbers, "park.kva": data.get("park", {}).get("kva")}.items():
+        if value is not None and not _is_positive(value):
+            raise PaperError(f"{name}: {value!r} is no number above 0")
     return Notes(**data)
+
+
+def _is_positive(value: Any) -> bool:
+    try:
+        return parse_decimal(str(value)) > 0
+    except ValueError:
+        return False
 
 
 def save_unmatched(path: pathlib.Path, unmatched: Sequence[str]) -> bool:
@@ -88,3 +105,8 @@ class Matcher:
             if text and text in known:
                 return known[text]
         return self._places.get(who)
+
+    def find(self, name: str) -> str | None:
+        """The tenant that a name alone means: saved, an id, a room or a meter."""
+        who = written_name(name)
+        return self._saved.get(who) or self._known.get(who) or self._places.get(who)

@@ -38,6 +38,26 @@ CHARGE_COLUMNS = {
     "tax": ("含税", "是或否"),
     "tax_rate": ("税率", "如 13%"),
 }
+PRICE_COLUMNS = {
+    "month": ("月份", "执行月份，如 2026-07"),
+    "scheme": ("用电分类", "单一制或两部制"),
+    "voltage": ("电压等级", "如 不满1千伏、1-10（20）千伏，照价格表写"),
+    "flat_rate": ("电度用电价格", "元/kWh，不分时"),
+    "sharp": ("尖峰", "元/kWh"),
+    "peak": ("高峰", "元/kWh"),
+    "flat": ("平段", "元/kWh"),
+    "valley": ("低谷", "元/kWh"),
+    "deep_valley": ("深谷", "元/kWh"),
+    "demand": ("需量电价", "元/kW·月"),
+    "capacity": ("容量电价", "元/kVA·月"),
+}
+REFUND_COLUMNS = {
+    "tenant": ("租户", "租户编号或名称"),
+    "for_month": ("所属月份", "退的是哪个月的电费，如 2026-05；不写则先退最早的"),
+    "yuan": ("退费金额", "元"),
+    "paid_on": ("退费日期", "本地日期"),
+    "voucher": ("凭证号", "转账或收据号"),
+}
 
 # Other headers of the same fields, without spaces and without units in brackets
 BILL_ALIASES = {
@@ -98,6 +118,26 @@ CHARGE_ALIASES = {
     "period": "时段 峰谷时段 费率时段",
     "account": "户号 总户号",
 }
+PRICE_ALIASES = {
+    "month": "执行月份 年月",
+    "scheme": "分类 电价类别 用电类别",
+    "voltage": "电压",
+    "flat_rate": "电度电价 电度价 平均电价 不分时电价",
+    "sharp": "尖峰时段 尖",
+    "peak": "高峰时段 峰",
+    "flat": "平时段 平段时段 平",
+    "valley": "低谷时段 谷",
+    "deep_valley": "深谷时段",
+    "demand": "需量用电价格 最大需量 需量",
+    "capacity": "容量用电价格 变压器容量 容量",
+}
+REFUND_ALIASES = {
+    "tenant": "租户名称 户名 企业名称 公司名称 单位名称 名称",
+    "for_month": "月份 退费月份 电费月份",
+    "yuan": "金额 退款金额 退还金额",
+    "paid_on": "日期 退款日期 付款日期",
+    "voucher": "凭证",
+}
 
 
 def _set(words: str) -> frozenset[str]:
@@ -110,8 +150,13 @@ IDLE = _set(
     "抄表人 楼栋 楼层 区域 日期 缴费日期 制表日期 合同号 合同编号 no no. 序 表型号 表类型 行业 面积"
 )
 
-NUMBERS = _set("quantity rate yuan start end multiplier added_loss kwh price fee_yuan row_total tax_rate")
-REPEATABLE = _set("account from to span category tenant room meter period tax tax_rate fee for_month")
+NUMBERS = _set(
+    "quantity rate yuan start end multiplier added_loss kwh price fee_yuan row_total tax_rate "
+    "flat_rate sharp peak flat valley deep_valley demand capacity"
+)
+REPEATABLE = _set(
+    "account from to span category tenant room meter period tax tax_rate fee for_month month scheme voltage"
+)
 
 # What a column of its own may be: kind of the fee → words in its header
 FEE_KINDS = {

@@ -24,11 +24,26 @@ from audit.paper_columns import (
     FEE_WORDS,
     IDLE,
     NUMBERS,
+    PRICE_ALIASES,
+    PRICE_COLUMNS,
+    REFUND_ALIASES,
+    REFUND_COLUMNS,
     REPEATABLE,
 )
 from audit.spreadsheet import Line, PaperError, read_lines
 
-__all__ = ["FEE", "Paper", "PaperError", "Row", "read_bill", "read_charges", "total_kind", "written_name"]
+__all__ = [
+    "FEE",
+    "Paper",
+    "PaperError",
+    "Row",
+    "read_bill",
+    "read_charges",
+    "read_prices",
+    "read_refunds",
+    "total_kind",
+    "written_name",
+]
 
 FEE = "fee:"  # a column of its own for a fee: this and its header
 _MIN_FIELDS = 2
@@ -77,6 +92,16 @@ def read_charges(path: pathlib.Path, columns: Mapping[str, str] | None = None) -
     if path.suffix.lower() == ".json":
         return _json(path, "charges")
     return read_table(read_lines(path), _names(CHARGE_COLUMNS, CHARGE_ALIASES, columns), fees=True)
+
+
+def read_prices(path: pathlib.Path, columns: Mapping[str, str] | None = None) -> Paper:
+    """A published price table. Raises PaperError, OSError."""
+    return read_table(read_lines(path), _names(PRICE_COLUMNS, PRICE_ALIASES, columns), fees=False)
+
+
+def read_refunds(path: pathlib.Path, columns: Mapping[str, str] | None = None) -> Paper:
+    """What was paid back to tenants. Raises PaperError, OSError."""
+    return read_table(read_lines(path), _names(REFUND_COLUMNS, REFUND_ALIASES, columns), fees=False)
 
 
 def read_table(lines: Sequence[Line], names: Mapping[str, str], *, fees: bool) -> Paper:

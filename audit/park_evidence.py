@@ -29,6 +29,7 @@ from contract.totals import total
 
 Days = tuple[date, date]
 Energy = dict[str, Fraction]
+_DEMAND_DAYS = 366  # twelve months of demands
 _EVENTS = ("serial_changed", "meter_replaced", "register_fell", "register_jumped", "ratio_mismatch", "reverse_flow")
 
 
@@ -82,6 +83,7 @@ class _Gateway:
     readings: dict[tuple[str, int], SlotValue] = field(default_factory=dict)
     balances: dict[int, dict[str, Any]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
+    demands: dict[Subject, dict[date, Decimal]] = field(default_factory=lambda: defaultdict(dict))  # of each local day
     accepted: Acceptances = field(default_factory=Acceptances)
 
 
@@ -98,6 +100,7 @@ class ParkEvidence:
         if not self._gateways:
             raise LookupError(f"no configuration of park {park!r} in the store")
         self.offset_s = next(iter(self._gateways.values())).plan.utc_offset_s
+        self.keys = {which: store.key(which) for which in self.logs}
 
     @property
     def tenants(self) -> list[str]:
@@ -156,6 +159,19 @@ class ParkEvidence:
         return (
             [sum(sums[q], Fraction()) / len(sums[q]) if sums.get(q) else Fraction() for q in range(96)] if sums else []
         )
+
+    def demands(self, days: Days) -> dict[Subject, dict[date, Decimal]]:
+        """Maximum demand of each month (its first day), kW, of the twelve that end with the span's last one."""
+        last = (days[1] - timedelta(days=1)).replace(day=1)
+        first = last.replace(year=last.year - 1) + timedelta(days=31)
+        found: dict[Subject, dict[date, Decimal]] = defaultdict(dict)
+        for gateway in self._gateways.values():
+            for subject, by_day in gateway.demands.items():
+                for day, kw in by_day.items():
+                    month = day.replace(day=1)
+                    if first.replace(day=1) <= month <= last:
+                        found[subject][month] = max(kw, found[subject].get(month, kw))
+        return found
 
     def own_intervals(self, tenant: str, days: Days) -> dict[LogId, list[int]]:
         """Indices of a tenant's intervals in the span, in their latest revisions, by log and in order."""
@@ -257,12 +273,17 @@ class ParkEvidence:
                 known.accepted.add(event["scope"], event["id"], event["code"], event["details"])
         for seq, record in log.records(("interval", "reading", "balance", "event"), self._months(store, days)):
             self._take(known, which, seq, record)
+        for _, record in log.records(("day",), self._months(store, days, _DEMAND_DAYS)):
+            day = json.loads(record)
+            if day["max_demand_kw"] is not None:
+                subject = Subject(day["tenant"], day["point"], day["role"])
+                known.demands[subject][_day(parse_slot(day["from"]), plan.utc_offset_s)] = Decimal(day["max_demand_kw"])
 
-    def _months(self, store: Store, days: Days | None) -> set[str] | None:
-        """Months of writing that can hold anything about the days: from the one before them on."""
+    def _months(self, store: Store, days: Days | None, before: int = 1) -> set[str] | None:
+        """Months of writing that can hold anything about the days, from so many days before them on."""
         if days is None:
             return None
-        first = (days[0] - timedelta(days=1)).strftime("%Y-%m")
+        first = (days[0] - timedelta(days=before)).strftime("%Y-%m")
         return {month for month in store.months(self.park) if month == UNDATED or month >= first}
 
     def _take(self, gateway: _Gateway, which: LogId, seq: int, record: bytes) -> None:
@@ -323,7 +344,11 @@ class ParkEvidence:
             flow.night = power if flow.night is None else min(flow.night, power)
 
     def _day(self, at_s: int) -> date:
-        return (datetime.fromtimestamp(at_s, UTC) + timedelta(seconds=self.offset_s)).date()
+        return _day(at_s, self.offset_s)
+
+
+def _day(at_s: int, offset_s: int) -> date:
+    return (datetime.fromtimestamp(at_s, UTC) + timedelta(seconds=offset_s)).date()
 
 
 def _value_of(gateway: _Gateway) -> ValueAt:

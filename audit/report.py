@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from audit.amounts import ratio, rounded, shown
-from audit.bill import pv_lines
+from audit.bill import Bill, pv_lines
 from audit.charges import ChargeRow
 from audit.markup import (
     GREEN,
@@ -30,11 +30,14 @@ from audit.markup import (
     tenant_verdict,
 )
 from audit.names import Matcher, Notes
-from audit.park_evidence import Days, ParkEvidence, Use
-from audit.report_case import Settled, settle_accounts
+from audit.park_evidence import Days, Flow, ParkEvidence, Use
+from audit.price_list import Price
+from audit.report_advice import advice_part, conversion_part
+from audit.report_case import Settled, add_up, settle_accounts
 from audit.report_model import KWH_LEAST, KWH_SLACK, LONG_DAYS, SLACK_DAYS, Case, Papers, Payer
-from audit.report_parts import bill_part, conversion_part, loss_part, paper_part, tenant_part, unchecked_part
+from audit.report_parts import bill_part, loss_part, paper_part, tenant_part, unchecked_part
 from audit.settle import METHOD
+from audit.tenant_proof import fingerprint
 from contract.sheet import BREAKS
 
 ZERO = Fraction()
@@ -49,10 +52,11 @@ def make_report(
     days: Days | None = None,
     notes: Notes | None = None,
     verified: Mapping[str, Any] | None = None,
+    prices: Sequence[Price] = (),
 ) -> dict[str, Any]:
     """The whole document. days: of the settlement; without, the bill's. Raises CaseError for impossible inputs."""
     notes = notes or Notes()
-    case = _case(park, papers, evidence, days, notes, verified)
+    case = _case(park, papers, evidence, days, notes, verified, prices)
     readings = [_judge(case, case.strict)]
     if case.with_pv is not None:
         readings.append(_judge(case, case.with_pv))
@@ -84,6 +88,8 @@ def make_report(
         "unmatched": [{"row": row.row, "who": row.who, "yuan": shown(case.charged([row]))} for row in case.unmatched],
         "losses": loss_part(case),
         "conversion": conversion_part(case),
+        "advice": advice_part(case),
+        "series": None,
         "papers": paper_part(papers),
         "evidence": None if evidence is None else _evidence_part(case),
         "unchecked": unchecked_part(case),
@@ -97,6 +103,7 @@ def _case(
     days: Days | None,
     notes: Notes,
     verified: Mapping[str, Any] | None,
+    prices: Sequence[Price],
 ) -> Case:
     bill = papers.bill
     days = days or (bill.days if bill is not None else None) or _charged_days(papers.charges.rows)
@@ -105,16 +112,12 @@ def _case(
     uses = evidence.uses(days) if evidence is not None and days is not None else []
     flow = evidence.flow(days) if evidence is not None and days is not None else None
     common = notes.common or "shared"
-    pv_yuan, has_pv = ZERO, False
-    if bill is not None:
-        pv_yuan = sum((line.yuan for line in pv_lines(bill.lines)), ZERO)
-    strict = settle_accounts(bill, uses, flow, common)
-    has_pv = bool(pv_yuan) or (flow is not None and flow.sum("pv") > flow.sum("export"))
-    if has_pv and not pv_yuan and flow is not None and bill is not None:
-        imported = sum(bill.kwh().values(), ZERO) or flow.sum("import")
-        price = ratio(strict.passable or ZERO, imported) or ZERO
-        pv_yuan = rounded((flow.sum("pv") - flow.sum("export")) * price)
-    with_pv = settle_accounts(bill, uses, flow, common, pv_yuan=pv_yuan) if has_pv and pv_yuan > 0 else None
+    strict, with_pv, pv_yuan = _settle(bill, uses, flow, common)
+    if evidence is not None and len(papers.bills) > 1:
+        parts = [_settle_period(one, evidence, common) for one in papers.bills]
+        strict = add_up(strict, [part for part, _, _ in parts])
+        if with_pv is not None:
+            with_pv = add_up(with_pv, [pv or part for part, pv, _ in parts])
     payers, unmatched = _payers(papers.charges.rows, evidence, days, notes, uses)
     for payer in payers:
         _own_days(payer, days, evidence)
@@ -138,11 +141,32 @@ def _case(
         pv_yuan=pv_yuan,
         comparable=comparable,
         verified=verified,
+        prices=prices,
+        demands={} if evidence is None or days is None else evidence.demands(days),
     )
     for payer in payers:
         payer.breaks = _breaks(case, payer)
         payer.hints, payer.doubts = _hints(payer), _doubts(case, payer)
     return case
+
+
+def _settle(
+    bill: Bill | None, uses: Sequence[Use], flow: Flow | None, common: str
+) -> tuple[Settled, Settled | None, Fraction]:
+    """Settled with solar power inside the cap; paid apart, where there is any; and the yuan between the two."""
+    strict = settle_accounts(bill, uses, flow, common)
+    pv_yuan = ZERO if bill is None else sum((line.yuan for line in pv_lines(bill.lines)), ZERO)
+    if not pv_yuan and flow is not None and bill is not None and flow.sum("pv") > flow.sum("export"):
+        imported = sum(bill.kwh().values(), ZERO) or flow.sum("import")
+        price = ratio(strict.passable or ZERO, imported) or ZERO
+        pv_yuan = rounded((flow.sum("pv") - flow.sum("export")) * price)
+    with_pv = settle_accounts(bill, uses, flow, common, pv_yuan=pv_yuan) if pv_yuan > 0 else None
+    return strict, with_pv, pv_yuan
+
+
+def _settle_period(bill: Bill, evidence: ParkEvidence, common: str) -> tuple[Settled, Settled | None, Fraction]:
+    assert bill.days is not None
+    return _settle(bill, evidence.uses(bill.days), evidence.flow(bill.days), common)
 
 
 def _payers(
@@ -317,8 +341,15 @@ def _figures(case: Case, facts: ParkFacts) -> dict[str, Any]:
 
 def _evidence_part(case: Case) -> dict[str, Any]:
     assert case.evidence is not None
-    logs = [{**which._asdict(), "records": count} for which, count in case.evidence.logs.items()]
+    logs = [
+        {**which._asdict(), "records": count, "fingerprint": _fingerprint(case.evidence.keys[which])}
+        for which, count in case.evidence.logs.items()
+    ]
     return {"logs": logs, "verified": case.verified}
+
+
+def _fingerprint(key: str | None) -> str | None:
+    return None if key is None else fingerprint(key)
 
 
 def _charged_days(rows: Sequence[ChargeRow]) -> Days | None:

@@ -90,6 +90,17 @@ def settle_accounts(
     return settled
 
 
+def add_up(whole: Settled, parts: Sequence[Settled]) -> Settled:
+    """Several billing periods: what each was settled at by itself, at the unit prices of the whole."""
+    if any(part.missing or part.cap is None for part in parts):
+        return whole
+    allowed: dict[str, Fraction] = {}
+    for part in parts:
+        for name, yuan in part.allowed.items():
+            allowed[name] = allowed.get(name, ZERO) + yuan
+    return replace(whole, allowed=allowed, cap=sum((part.cap or ZERO for part in parts), ZERO))
+
+
 def by_demand(fixed_yuan: Fraction, demands: Mapping[str, Fraction]) -> dict[str, Fraction]:
     """The fixed part of the bill by maximum demand instead of energy: the common counter-claim, for information."""
     whole = sum(demands.values(), ZERO)

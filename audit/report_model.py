@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +14,9 @@ from audit.charges import ChargeRow, Charges, Fee
 from audit.markup import Thresholds
 from audit.names import Notes
 from audit.park_evidence import Days, Flow, ParkEvidence, Use
+from audit.price_list import Price
 from audit.report_case import Settled
+from contract.plan import Subject
 
 ZERO = Fraction()
 KWH_SLACK = Fraction(2, 100)  # charged energy may differ so much from the meter's: registers are not read at midnight
@@ -23,10 +27,11 @@ LONG_DAYS = 85  # from about three months on, days at the ends no longer decide
 
 @dataclass(slots=True)
 class Papers:
-    """What the park and the grid sent."""
+    """What the park and the grid sent. `bills`: one a billing period where there are several; `bill` joins them."""
 
     bill: Bill | None
     charges: Charges
+    bills: Sequence[Bill] = ()
     bill_findings: Sequence[Any] = ()
     files: Sequence[Mapping[str, str]] = ()
 
@@ -75,6 +80,8 @@ class Case:
     pv_yuan: Fraction
     comparable: bool
     verified: Mapping[str, Any] | None
+    prices: Sequence[Price] = ()  # published, of any month
+    demands: Mapping[Subject, Mapping[date, Decimal]] = field(default_factory=dict)  # of the twelve months
 
     def parts(self, fee: Fee) -> tuple[bool, bool]:
         """Whether a fee counts towards what the tenant pays for electricity, and whether it is another fee."""

@@ -8,18 +8,16 @@ from fractions import Fraction
 from typing import Any
 
 from audit.amounts import ratio, rounded, shown
-from audit.bill import pv_lines
+from audit.bill import Bill, pv_lines
 from audit.markup import TenantFacts, Verdict
-from audit.park_evidence import Use
+from audit.park_evidence import Days, Use
+from audit.report_advice import MONTHS, tenant_advice
 from audit.report_case import by_demand, fixed_yuan
 from audit.report_model import ZERO, Case, Papers, Payer
 from contract.records import PERIODS
 
 LOSS_NOTICE = Fraction(8, 100)
-LOW_VOLTAGE_KW = 160  # equipment below: low-voltage connection, meter and upstream paid by the utility
-LIKELY_KW = 120
 _UNITS = {"kwh": "kWh", "kva": "kVA", "kw": "kW"}
-_OVER_DAY = ("sharp", "peak")
 
 
 def tenant_part(case: Case, payer: Payer, verdict: Verdict, facts: TenantFacts) -> dict[str, Any]:
@@ -61,7 +59,7 @@ def tenant_part(case: Case, payer: Payer, verdict: Verdict, facts: TenantFacts) 
         "events": [_event(event) for event in payer.breaks],
         "rows": [_row(row) for row in payer.rows],
         "allowed_by_demand_yuan": _by_demand(case, payer, facts),
-        "shift_saves_yuan": _shift(case, use),
+        **tenant_advice(case, use),
     }
 
 
@@ -130,45 +128,6 @@ def loss_part(case: Case) -> dict[str, Any] | None:
     }
 
 
-def conversion_part(case: Case) -> list[dict[str, Any]]:
-    """Who is ready for direct supply, as far as it is known (settlement reference §3.5)."""
-    entries = []
-    for payer in case.payers:
-        said = case.notes.tenants.get(payer.name, {})
-        declared = Fraction(str(said["declared_kw"])) if said.get("declared_kw") is not None else None
-        circuit = said.get("own_circuit")
-        use = payer.use
-        own_meter = None if use is None else use.statement.own_meter
-        demand = None if use is None or use.statement.max_demand_kw is None else Fraction(use.statement.max_demand_kw)
-        reasons = []
-        if own_meter is False:
-            reasons.append("shared_meter")
-        if circuit is False:
-            reasons.append("no_own_circuit")
-        if declared is not None and declared >= LOW_VOLTAGE_KW:
-            reasons.append("declared_160_kw")
-        kind = "unknown"
-        if reasons:
-            kind = "not_ready"
-        elif circuit and own_meter and declared is not None:
-            kind = "ready"
-        elif circuit and own_meter and demand is not None and demand < LIKELY_KW:
-            kind = "likely"
-        entries.append(
-            {
-                "tenant": payer.name,
-                "class": kind,
-                "reasons": reasons,
-                "declared_kw": _text(declared, 1),
-                "own_circuit": circuit,
-                "own_meter": own_meter,
-                "max_demand_kw": _text(demand),
-                "months": 0 if demand is None else 1,
-            }
-        )
-    return entries
-
-
 def paper_part(papers: Papers) -> dict[str, Any]:
     """What was read, what did not agree in it, and what was no row."""
     return {
@@ -208,8 +167,21 @@ def unchecked_part(case: Case) -> list[dict[str, str]]:
         codes.append(("fees_elsewhere", ", ".join(sorted(unstated))))
     if case.with_pv is not None:
         codes.append(("pv", shown(case.pv_yuan)))
-    codes += [("published_price", ""), ("twelve_demands", ""), ("draft_rule", "")]
+    if case.papers.bill is not None and case.days is not None:
+        codes += [("correction_elsewhere", month) for month in _other_months(case.papers.bill, case.days)]
+    if case.days is None or not any(price.month == case.days[0].replace(day=1) for price in case.prices):
+        codes.append(("published_price", ""))
+    months = max((len(demands) for subject, demands in case.demands.items() if subject.role == "master"), default=0)
+    if months < MONTHS:
+        codes.append(("twelve_demands", str(months)))
+    codes.append(("draft_rule", ""))
     return [{"code": code, "detail": detail} for code, detail in codes]
+
+
+def _other_months(bill: Bill, days: Days) -> list[str]:
+    """Months outside the days that corrections on the bill are for."""
+    months = {line.for_month for line in bill.lines if line.for_month is not None}
+    return sorted(f"{month:%Y-%m}" for month in months if not days[0].replace(day=1) <= month < days[1])
 
 
 def _split(case: Case, payer: Payer, facts: TenantFacts) -> dict[str, Any]:
@@ -314,20 +286,6 @@ def _by_demand(case: Case, payer: Payer, facts: TenantFacts) -> str | None:
     if prices is None or payer.own_use is not None:
         return None
     return shown(facts.allowed - prices[1] * payer.use.total + by_demand(fixed_yuan(bill), demands)[payer.name])
-
-
-def _shift(case: Case, use: Use | None) -> str | None:
-    """What moving a tenth of the dear energy to the valley would save at the bill's prices."""
-    prices = case.strict.prices.get("")
-    if prices is None or use is None or "valley" not in prices[0]:
-        return None
-    valley = prices[0]["valley"]
-    saved = sum((use.kwh.get(p, ZERO) / 10 * (prices[0].get(p, valley) - valley) for p in _OVER_DAY), ZERO)
-    return shown(saved)
-
-
-def _short(value: Fraction) -> str:
-    return str(value.numerator) if value.denominator == 1 else shown(value, 4)
 
 
 def _available(entry: Mapping[str, Fraction]) -> Fraction:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +9,9 @@ from typing import Any
 from audit.park_evidence import ParkEvidence
 from audit.slip import render_slips
 from audit.store import Store
-from audit.tenant_proof import Prover, file_text
+from audit.tenant_proof import Prover, file_text, fingerprint
 
 VERIFY_PAGE = pathlib.Path(__file__).parent / "static" / "verify.html"
-_FINGERPRINT_BYTES = 16  # as `hubiao key show` prints it
 
 
 def tenant_files(
@@ -43,8 +40,3 @@ def write_tenant_files(files: Mapping[str, str], directory: pathlib.Path) -> Non
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (directory / name).write_text(text, encoding="utf-8")
-
-
-def fingerprint(key: str) -> str:
-    """What people compare of a raw public key in base64: 32 hex digits."""
-    return hashlib.sha256(base64.b64decode(key)).digest()[:_FINGERPRINT_BYTES].hex()

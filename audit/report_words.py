@@ -43,8 +43,12 @@ UNCHECKED = {
         "direct supply was not compared: no published price table",
     ),
     "twelve_demands": (
-        "容量与需量、单一制与两部制未比选：不足 12 个月的最大需量",
-        "capacity against demand, single- against two-part: fewer than 12 monthly demands",
+        "容量与需量的比选不满 12 个月的总表最大需量，现有月数",
+        "capacity against demand rests on fewer than 12 monthly demands of the master; months there are",
+    ),
+    "correction_elsewhere": (
+        "账单中有属于其他月份的退补，本期按本月用户分摊；请把那个月的账单一起核查",
+        "the bill corrects another month and its users are not these: check that month's bill together with it",
     ),
     "draft_rule": ("所依据的文件是征求意见稿，不是正式规定", "the rule is a draft for comment, not adopted"),
 }
@@ -57,7 +61,51 @@ CLASSES = {
 CLASS_REASONS = {
     "shared_meter": ("合用电表", "shared meter"),
     "no_own_circuit": ("没有独立回路", "no own circuit"),
+    "circuit_unknown": ("是否独立回路未说明", "own circuit not said"),
+    "meter_unknown": ("没有电表证据", "no evidence of a meter"),
+    "kw_unknown": ("设备容量未申报", "equipment not declared"),
+    "months_lacking": ("不满 12 个月的最大需量", "fewer than 12 monthly demands"),
     "declared_160_kw": ("设备容量 160 千瓦及以上", "equipment of 160 kW or more"),
+}
+CHOICES = {
+    "capacity_or_demand": ("基本电费：按容量还是按需量", "fixed charge: by capacity or by demand"),
+    "one_or_two_parts": ("单一制还是两部制", "single-part or two-part tariff"),
+    "tou_or_flat": ("分时还是不分时（单一制）", "TOU or flat (single-part)"),
+}
+OPTIONS = {
+    "capacity": ("按容量", "by capacity"),
+    "demand": ("按需量", "by demand"),
+    "two_part": ("两部制", "two-part"),
+    "single_part": ("单一制", "single-part"),
+    "tou": ("分时", "TOU"),
+    "flat": ("不分时", "flat"),
+}
+RECHECKS = {
+    "nothing": ("无应退", "nothing to refund"),
+    "settled": ("已退清", "settled"),
+    "late": ("已退清，但有逾期", "settled, some of it late"),
+    "open": ("未退清", "not settled"),
+}
+# What a bill's category is, in plain words: words in its name → said
+EXPLAINED = (
+    (("购电", "代理", "市场化"), ("买电的钱，用多少付多少", "the power itself, by what was used")),
+    (("线损",), ("电在电网里损耗的部分，按电量计", "what is lost in the grid, by what was used")),
+    (("输配", "过网"), ("电网送电的钱，按电量计", "for carrying the power, by what was used")),
+    (("系统运行",), ("抽水蓄能、煤电容量、辅助服务等，按电量计", "storage, reserve and balancing, by what was used")),
+    (("基金", "附加"), ("国家规定的基金，按电量计", "government funds, by what was used")),
+    (
+        ("容量", "需量", "基本"),
+        ("按变压器容量或最大需量付，不用电也要付", "by transformer or demand, used or not"),
+    ),
+    (("力调", "力率", "功率因数"), ("功率因数低于标准加收、高于标准减收", "more or less by the power factor")),
+    (("退补", "退费", "清算"), ("以前月份多收少收的更正", "corrections of earlier months")),
+    (("违约", "滞纳"), ("迟交的罚款，是园区自己的事，不得转嫁", "for paying late: the park's own, never passed on")),
+    (("pv", "光伏"), ("屋顶光伏的电，另外一张账单", "power from the roof, a bill of its own")),
+)
+EVENTS = {
+    "serial_changed": ("表号变化", "another serial number answers"),
+    "register_fell": ("示数倒走", "the register fell"),
+    "register_jumped": ("示数突变", "the register jumped"),
 }
 QUALITIES = {
     "measured": ("实测", "measured"),

@@ -9,6 +9,8 @@ Nobody else's record is in it, only hashes. It proves energies; amounts of money
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
@@ -22,6 +24,7 @@ from contract import note
 from contract.tree import leaf_hash, node_hash
 
 FORM = "hubiao-tenant-proof-1"
+_FINGERPRINT_BYTES = 16  # as `hubiao key show` prints it
 _SPAN = ("meter", "from", "to", "start", "end", "multiplier", "share", "kwh")
 
 
@@ -140,6 +143,11 @@ def _days(row: Mapping[str, Any]) -> Days:
 def file_text(proof: Mapping[str, Any]) -> str:
     """As it is handed to the tenant."""
     return json.dumps(proof, ensure_ascii=False, indent=0, sort_keys=True) + "\n"
+
+
+def fingerprint(key: str) -> str:
+    """What people compare of a raw public key in base64: 32 hex digits."""
+    return hashlib.sha256(base64.b64decode(key)).digest()[:_FINGERPRINT_BYTES].hex()
 
 
 def _split(size: int) -> int:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import pathlib
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import click
 
 from agent.cli import Failure
+from agent.cli.audit_papers import Files, read_all
 from agent.cli.audit_store import KEYS, PATH, open_store, pin_keys
 from agent.cli.output import document, notice, styled, table
 from agent.cli.words import language, t
-from audit.bill import Bill, read_lines
-from audit.bill_check import check_bill
 from audit.case_values import CaseError
-from audit.charges import Charges, read_rows
-from audit.markup import REASONS
-from audit.names import Notes, load_notes, save_unmatched
-from audit.papers import PaperError, read_bill, read_charges
+from audit.markup import REASONS, Thresholds
+from audit.names import Matcher, Notes, load_notes, save_unmatched
+from audit.papers import PaperError
 from audit.park_evidence import Days, ParkEvidence
 from audit.report import make_report
 from audit.report_html import render
@@ -28,6 +26,7 @@ from audit.report_model import Papers
 from audit.report_tables import bundle, write_tables
 from audit.report_tenants import tenant_files, write_tenant_files
 from audit.report_words import COLOURS
+from audit.series import part_periods, series_part
 from audit.store import Store
 from audit.verify_store import verify_store
 from audit.written import month_span, parse_date, parse_span
@@ -40,6 +39,9 @@ EVIDENCE_DAYS = 2  # beside the days asked for, so that estimates at their ends 
 @click.option("--park", required=True)
 @click.option("--bill", "bills", type=PATH, multiple=True, metavar="F")
 @click.option("--charges", "charges", type=PATH, multiple=True, metavar="F")
+@click.option("--prices", type=PATH, multiple=True, metavar="F", help=t("公布的电价表", "published price tables"))
+@click.option("--refunds", type=PATH, multiple=True, metavar="F", help=t("退费记录", "what was paid back"))
+@click.option("--deadline", default=None, metavar="2026-09-30", help=t("退清期限", "for the refunds"))
 @click.option("--store", type=PATH, default=None, metavar="DIR")
 @click.option("--month", default=None, metavar="2026-07")
 @click.option("--from", "from_", default=None, metavar="2026-07-01")
@@ -67,6 +69,9 @@ def report(
     park: str,
     bills: tuple[pathlib.Path, ...],
     charges: tuple[pathlib.Path, ...],
+    prices: tuple[pathlib.Path, ...],
+    refunds: tuple[pathlib.Path, ...],
+    deadline: str | None,
     store: pathlib.Path | None,
     month: str | None,
     from_: str | None,
@@ -84,9 +89,10 @@ def report(
     as_json: bool,
 ) -> None:
     """园区核查报告 / the report on a park; without --store it tests the documents alone."""
-    days = _days(month, from_, to)
+    days, until = _days(month, from_, to), _deadline(deadline)
     said = _notes(notes, common)
-    papers = _papers(bills, charges, said, tax)
+    read = read_all(Files(bills, charges, prices, refunds), said, tax)
+    papers = read.papers
     opened = None if store is None else open_store(store)
     gc.disable()  # many small objects, no cycles
     try:
@@ -94,7 +100,21 @@ def report(
         if opened is not None:
             pin_keys(opened, keys)
             evidence, verified = _evidence(opened, park, days or (papers.bill.days if papers.bill else None), no_verify)
-        made = make_report(park, papers, evidence=evidence, days=days, notes=said, verified=verified)
+
+        def report_on(some: Papers, span: Days | None) -> dict[str, Any]:
+            return make_report(
+                park, some, evidence=evidence, days=span, notes=said, verified=verified, prices=read.prices
+            )
+
+        made = report_on(papers, days)
+        periods, unplaced = part_periods(papers.bills, papers.charges.rows)
+        if len(periods) > 1 or (periods and refunds):
+            matcher = Matcher([row["tenant"] for row in made["tenants"]], {}, said)
+            limits = Thresholds.parse(said.limits, "limits")
+            made["series"] = series_part(
+                periods, report_on, read.refunds, matcher, deadline=until, tolerance=limits.tolerance_yuan
+            )
+            made["series"]["unplaced"] = [{"row": row.row, "who": row.who} for row in unplaced]
     except CaseError as error:
         raise Failure("\n".join(error.faults), 78) from error
     finally:
@@ -109,7 +129,7 @@ def report(
         if slips is not None:
             write_tenant_files(files, slips)
         if zip_ is not None:
-            bundle(made, page, zip_, [*bills, *charges], opened, park, files)
+            bundle(made, page, zip_, [*bills, *charges, *prices, *refunds], opened, park, files)
         if notes is not None and made["unmatched"]:
             save_unmatched(notes, [row["who"] for row in made["unmatched"]])
     except OSError as error:
@@ -143,6 +163,13 @@ def _days(month: str | None, from_: str | None, to: str | None) -> Days | None:
     return None
 
 
+def _deadline(text: str | None) -> date | None:
+    try:
+        return None if text is None else parse_date(text)
+    except ValueError as error:
+        raise click.UsageError(f"--deadline: {error}") from error
+
+
 def _notes(path: pathlib.Path | None, common: str | None) -> Notes:
     try:
         notes = load_notes(path)
@@ -150,52 +177,7 @@ def _notes(path: pathlib.Path | None, common: str | None) -> Notes:
         raise Failure(f"{path}: {error}", 78) from error
     except OSError as error:
         raise Failure(f"{path}: {error.strerror or error}", 78) from error
-    names = ("names", "columns", "fees", "tax", "tenants", "limits")
-    return Notes(**{name: getattr(notes, name) for name in names}, common=common or notes.common)
-
-
-def _papers(
-    bills: tuple[pathlib.Path, ...], charges: tuple[pathlib.Path, ...], notes: Notes, tax: str | None
-) -> Papers:
-    """All files read; every fault of every file at once, exit 78."""
-    faults: list[str] = []
-    read: list[Bill] = []
-    findings: list[Any] = []
-    rows = Charges()
-    charge_tax = notes.tax.get("charges") if tax is None else tax == "incl"
-    for path, is_bill in (*((path, True) for path in bills), *((path, False) for path in charges)):
-        try:
-            if is_bill:
-                paper = read_bill(path, notes.columns)
-                findings += check_bill(paper.rows).findings
-                read.append(read_lines(paper, tax=notes.tax.get("bill")))
-            else:
-                more = read_rows(read_charges(path, notes.columns), tax=charge_tax, fees=notes.fees)
-                rows.rows += more.rows
-                rows.findings += more.findings
-                rows.skipped += more.skipped
-                rows.unread += more.unread
-        except PaperError as error:
-            faults += [f"{path}: {line}" for line in str(error).splitlines()]
-        except OSError as error:
-            faults.append(f"{path}: {error.strerror or error}")
-    if faults:
-        raise Failure("\n".join(faults), 78)
-    files = [
-        {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in (*bills, *charges)
-    ]
-    return Papers(_joined(read), rows, findings, files)
-
-
-def _joined(bills: list[Bill]) -> Bill | None:
-    """Several bills (months, accounts) as one."""
-    if not bills:
-        return None
-    spans = [bill.days for bill in bills if bill.days is not None]
-    days = (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None
-    totals = [bill.total for bill in bills if bill.total is not None]
-    lines = tuple(line for bill in bills for line in bill.lines)
-    return Bill(lines, days, sum(totals[1:], totals[0]) if len(totals) == len(bills) else None)
+    return replace(notes, common=common or notes.common)
 
 
 def _evidence(

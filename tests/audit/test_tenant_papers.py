@@ -20,9 +20,8 @@ from chromium import in_browser, look
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paper_park import Papers, Park
 
-from audit.report_tenants import fingerprint
 from audit.slip import slip_code
-from audit.tenant_proof import Tree
+from audit.tenant_proof import Tree, fingerprint
 from contract import note
 from contract.tree import leaf_hash, root_of, verify_inclusion
 
