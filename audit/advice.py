@@ -89,6 +89,25 @@ def park_advice(
     return found
 
 
+def add_choices(found: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Several bills' choices as one: energy added up where every bill has it; the fixed charge as the last one has it,
+    since it rests on all months' demands already."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for choices in found:
+        for one in choices:
+            by_name.setdefault(one["choice"], []).append(one)
+    added = []
+    for name, parts in by_name.items():
+        if name == "capacity_or_demand" or len(parts) == len(found) == 1:
+            added.append(parts[-1])
+        elif len(parts) == len(found):
+            sums: dict[str, Fraction] = {}
+            for option in (option for part in parts for option in part["options"]):
+                sums[option["name"]] = sums.get(option["name"], ZERO) + Fraction(option["yuan"])
+            added.append({**parts[-1], **_choice(name, sums, len(parts))})
+    return added
+
+
 def _demand_yuan(price: Fraction, kva: Fraction, kw: Fraction, kwh: Mapping[str, Fraction], bill: Bill) -> Fraction:
     """Of a month; the bill's own month says how much energy there is a kVA."""
     assert bill.days is not None

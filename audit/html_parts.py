@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from html import escape
 from typing import Any
@@ -21,6 +21,19 @@ class Page:
     def t(self, zh: str, en: str) -> str:
         return (zh, en)[self.which]
 
+    @property
+    def yuan(self) -> str:
+        return self.t("元", "yuan")
+
+    def join(self, parts: Iterable[str]) -> str:
+        return self.t("，", ", ").join(parts)
+
+    def span(self, row: Mapping[str, Any]) -> str:
+        """Days of a document or row; the last one is not in it."""
+        if row["from"] is None:
+            return self.t("日期未知", "days not known")
+        return self.t(f"{row['from']} 至 {row['to']}（不含）", f"{row['from']} to {row['to']} (exclusive)")
+
     def w(self, table: Mapping[str, Pair], code: str) -> str:
         return table[code][self.which] if code in table else code
 
@@ -29,6 +42,11 @@ class Page:
 
     def section(self, title: str, body: str) -> str:
         return f"<section><h2>{escape(title)}</h2>{body}</section>"
+
+
+def chart(height: int, drawn: str) -> str:
+    """A drawing 700 wide that scrolls by itself where the screen is narrower than its text can bear."""
+    return f'<div class="wide"><svg class="chart" viewBox="0 0 700 {height}" role="img">{drawn}</svg></div>'
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str) -> str:
@@ -57,8 +75,8 @@ def percent(value: str | None) -> str | None:
     return None if value is None else f"{Decimal(value) * 100:.2f} %"
 
 
-def waterfall(groups: Sequence[Mapping[str, str]]) -> str:
-    """Groups of the bill one on top of the other, from zero to the total."""
+def waterfall(groups: Sequence[Mapping[str, str]], total: str) -> str:
+    """Groups of the bill one on top of the other, from zero to the total, which stands last under its name."""
     amounts = [Decimal(group["yuan"]) for group in groups]
     at, low, high = Decimal(0), Decimal(0), Decimal(1)
     spans = []
@@ -68,18 +86,18 @@ def waterfall(groups: Sequence[Mapping[str, str]]) -> str:
         low, high = min(low, at), max(high, at)
     scale = Decimal(430) / (high - low)
     bars = []
-    for n, (group, (start, end)) in enumerate(zip(groups, spans, strict=True)):
+    whole = {"name": total, "yuan": str(at)}
+    for n, (group, (start, end)) in enumerate(zip([*groups, whole], [*spans, (Decimal(0), at)], strict=True)):
         left = 150 + (min(start, end) - low) * scale
         width = max(Decimal(1), abs(end - start) * scale)
-        kind = "minus" if end < start else "plus"
+        kind = "whole" if n == len(groups) else "minus" if end < start else "plus"
         y = 8 + n * 24
         bars.append(
             f'<text x="144" y="{y + 13}" text-anchor="end">{escape(group["name"][:12])}</text>'
             f'<rect class="{kind}" x="{left:.1f}" y="{y}" width="{width:.1f}" height="16"/>'
             f'<text x="{left + width + 5:.1f}" y="{y + 13}">{money(group["yuan"])}</text>'
         )
-    height = 16 + 24 * len(groups)
-    return f'<svg class="chart" viewBox="0 0 700 {height}" role="img">{"".join(bars)}</svg>'
+    return chart(40 + 24 * len(groups), "".join(bars))
 
 
 def profile(powers_kw: Sequence[str | None], title: str) -> str:
@@ -93,11 +111,8 @@ def profile(powers_kw: Sequence[str | None], title: str) -> str:
         runs[-1].append(f"{40 + n * 6.6:.1f},{Decimal(110) - power / high * 95:.1f}")
     lines = "".join(f'<polyline points="{" ".join(run)}"/>' for run in runs)
     hours = "".join(f'<text x="{40 + h * 26.4:.0f}" y="126" text-anchor="middle">{h}</text>' for h in range(0, 25, 4))
-    return (
-        f'<figure><svg class="chart" viewBox="0 0 700 130" role="img">{lines}'
-        f'<text x="36" y="20" text-anchor="end">{high:.1f}</text><text x="36" y="112" text-anchor="end">0</text>'
-        f"{hours}</svg><figcaption>{escape(title)}</figcaption></figure>"
-    )
+    scale = f'<text x="36" y="20" text-anchor="end">{high:.1f}</text><text x="36" y="112" text-anchor="end">0</text>'
+    return f"<figure>{chart(130, lines + scale + hours)}<figcaption>{escape(title)}</figcaption></figure>"
 
 
 def bars(rows: Sequence[tuple[str, str, str]]) -> str:
@@ -113,4 +128,4 @@ def bars(rows: Sequence[tuple[str, str, str]]) -> str:
                 f'<rect class="{kind}" x="92" y="{y + down}" width="{max(width, Decimal("0.5")):.1f}" height="12"/>'
                 f'<text x="{96 + width:.1f}" y="{y + down + 11}">{money(value)}</text>'
             )
-    return f'<svg class="chart" viewBox="0 0 700 {14 + 34 * len(rows)}" role="img">{"".join(parts)}</svg>'
+    return chart(14 + 34 * len(rows), "".join(parts))

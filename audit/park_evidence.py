@@ -150,15 +150,15 @@ class ParkEvidence:
         from_s, to_s = self.bounds(days)
         sums: dict[int, list[Fraction]] = defaultdict(list)
         for gateway in self._gateways.values():
+            step_s = gateway.plan.interval_s
             for subject, held in gateway.intervals.items():
                 if subject.tenant == tenant:
                     for start_s, interval in held.items():
                         if from_s <= start_s < to_s:
                             quarter = (start_s + self.offset_s) % 86_400 // 900
-                            sums[quarter].append(Fraction(interval.kwh) * 3600 / gateway.plan.interval_s)
-        return (
-            [sum(sums[q], Fraction()) / len(sums[q]) if sums.get(q) else Fraction() for q in range(96)] if sums else []
-        )
+                            for n in range(max(1, step_s // 900)):  # a longer step covers several
+                                sums[quarter + n].append(Fraction(interval.kwh) * 3600 / step_s)
+        return [sum(sums[q], Fraction()) / len(sums[q]) if sums.get(q) else None for q in range(96)] if sums else []
 
     def demands(self, days: Days) -> dict[Subject, dict[date, Decimal]]:
         """Maximum demand of each month (its first day), kW, of the twelve that end with the span's last one."""

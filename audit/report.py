@@ -11,7 +11,9 @@ is never the official 转供电费码.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from audit.amounts import ratio, rounded, shown
@@ -38,6 +40,7 @@ from audit.report_model import KWH_LEAST, KWH_SLACK, LONG_DAYS, SLACK_DAYS, Case
 from audit.report_parts import bill_part, loss_part, paper_part, tenant_part, unchecked_part
 from audit.settle import METHOD
 from audit.tenant_proof import fingerprint
+from audit.written import month_span
 from contract.sheet import BREAKS
 
 ZERO = Fraction()
@@ -142,12 +145,28 @@ def _case(
         comparable=comparable,
         verified=verified,
         prices=prices,
+        months=[] if evidence is None or days is None or not prices else _by_month(evidence, days, uses),
         demands={} if evidence is None or days is None else evidence.demands(days),
     )
     for payer in payers:
         payer.breaks = _breaks(case, payer)
         payer.hints, payer.doubts = _hints(payer), _doubts(case, payer)
     return case
+
+
+def _by_month(
+    evidence: ParkEvidence, days: Days, uses: Sequence[Use]
+) -> list[tuple[date, dict[str, Mapping[str, Fraction]]]]:
+    """Tenants' energy of each calendar month in the span: prices are published by month."""
+    starts = [days[0]]
+    while (after := month_span(starts[-1].year, starts[-1].month)[1]) < days[1]:
+        starts.append(after)
+    spans = list(pairwise([*starts, days[1]]))
+    found = [uses] if len(spans) == 1 else [evidence.uses(span) for span in spans]
+    return [
+        (span[0], {use.name: use.kwh for use in month if use.subject.role == "tenant"})
+        for span, month in zip(spans, found, strict=True)
+    ]
 
 
 def _settle(

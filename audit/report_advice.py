@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from audit.advice import direct_supply, grid_kwh, park_advice, shift_saves
+from audit.advice import add_choices, direct_supply, grid_kwh, park_advice, shift_saves
 from audit.amounts import shown
-from audit.park_evidence import Use
 from audit.report_model import Case, Payer
 
 LOW_VOLTAGE_KW = 160  # equipment below: low-voltage connection, meter and upstream paid by the utility
@@ -30,20 +29,28 @@ def advice_part(case: Case) -> list[dict[str, Any]]:
         if subject.role == "master":
             for month, kw in demands.items():  # of several feeds the sum, which is an upper bound
                 by_month[month] = by_month.get(month, Decimal(0)) + kw
-    return park_advice(case.prices, case.papers.bill, case.notes.park, by_month, grid_kwh(case.papers.bill))
+    bills = case.papers.bills or [bill for bill in (case.papers.bill,) if bill is not None]
+    found = [park_advice(case.prices, bill, case.notes.park, by_month, grid_kwh(bill)) for bill in bills]
+    return add_choices(found)
 
 
-def tenant_advice(case: Case, use: Use | None) -> dict[str, Any]:
-    """Direct supply's price for a tenant's energy, and what shifting load would save."""
-    month = None if case.days is None else case.days[0]
-    direct = None if use is None or month is None else direct_supply(case.prices, month, use.kwh)
-    prices = case.strict.prices.get("")
+def tenant_advice(case: Case, payer: Payer) -> dict[str, Any]:
+    """Direct supply's price for a tenant's energy, each month at its own, and what shifting load would save."""
+    kwh = [(month, energies[payer.name]) for month, energies in case.months if payer.name in energies]
+    direct = [direct_supply(case.prices, month, energy) for month, energy in kwh]
+    use, prices = payer.own_use or payer.use, case.strict.prices.get("")
     saves = None if prices is None or use is None else shift_saves(prices[0], use.kwh)
     return {
-        "direct_tou_yuan": None if direct is None else direct["tou_yuan"],
-        "direct_flat_yuan": None if direct is None else direct["flat_yuan"],
+        "direct_tou_yuan": _sum([None if one is None else one["tou_yuan"] for one in direct]),
+        "direct_flat_yuan": _sum([None if one is None else one["flat_yuan"] for one in direct]),
         "shift_saves_yuan": None if saves is None else shown(saves),
     }
+
+
+def _sum(parts: Sequence[str | None]) -> str | None:
+    """Nothing where a part is lacking."""
+    known = [Fraction(part) for part in parts if part is not None]
+    return shown(sum(known, Fraction())) if known and len(known) == len(parts) else None
 
 
 def demands_of(case: Case, payer: Payer) -> Mapping[date, Decimal]:

@@ -56,13 +56,13 @@ def _verdict(page: Page) -> str:
     )
     figures = made["figures"]
     cards = (
-        (page.t("电网账单（可转嫁）", "grid bill, passable"), figures["passable_yuan"], "元"),
-        (page.t("租户应收上限", "allowed to tenants"), figures["allowed_tenants_yuan"], "元"),
-        (page.t("实际收取", "charged"), figures["charged_yuan"], "元"),
-        (page.t("超过账单", "over the bill"), figures["over_bill_yuan"], "元"),
-        (page.t("超过上限", "over the allowed"), figures["over_allowed_yuan"], "元"),
-        (page.t("其他收费", "other fees"), figures["extra_fees_yuan"], "元"),
-        (page.t("电网均价", "average price paid"), figures["average_price_paid"], "元/kWh"),
+        (page.t("电网账单（可转嫁）", "grid bill, passable"), figures["passable_yuan"], page.yuan),
+        (page.t("租户应收上限", "allowed to tenants"), figures["allowed_tenants_yuan"], page.yuan),
+        (page.t("实际收取", "charged"), figures["charged_yuan"], page.yuan),
+        (page.t("超过账单", "over the bill"), figures["over_bill_yuan"], page.yuan),
+        (page.t("超过上限", "over the allowed"), figures["over_allowed_yuan"], page.yuan),
+        (page.t("其他收费", "other fees"), figures["extra_fees_yuan"], page.yuan),
+        (page.t("电网均价", "average price paid"), figures["average_price_paid"], page.yuan + "/kWh"),
         (page.t("损耗率", "loss rate"), percent(figures["loss_rate"]), ""),
     )
     boxes = "".join(
@@ -84,7 +84,7 @@ def _verdict(page: Page) -> str:
     return (
         f'<header><p class="draft">{escape(page.t("征求意见稿", "征求意见稿 · draft for comment"))}</p>'
         f"<h1>{escape(page.t('转供电收费核查报告', 'Resale charges: audit report'))}</h1>"
-        f"<p>{escape(made['park'])} · {made['from']} – {made['to']} · {made['method']}</p></header>"
+        f"<p>{escape(made['park'])} · {page.span(made)} · {made['method']}</p></header>"
         f'<section class="verdict {colour}"><div class="lamp">{escape(page.w(words.COLOURS, colour))}</div>'
         f"<div><p>{escape(page.w(words.ADVICE, colour))}</p><ul>{reasons}</ul>{both}</div></section>"
         f'<div class="cards">{boxes}</div><p class="note">{escape(words.DISCLAIMER[page.which])}</p>'
@@ -93,9 +93,9 @@ def _verdict(page: Page) -> str:
 
 def _tenants(page: Page) -> str:
     head = [
-        *(page.t("租户", "tenant"), page.t("电量 kWh", "kWh"), page.t("计费电量", "charged kWh")),
-        *(page.t("应收 元", "allowed"), page.t("实收 元", "charged"), page.t("多收 元", "over")),
-        *(page.t("实收均价", "price charged"), page.t("应收均价", "price allowed"), page.t("结论", "verdict")),
+        *(page.t("租户", "tenant"), page.t("结论", "verdict"), page.t("电量 kWh", "kWh")),
+        *(page.t("计费电量", "charged kWh"), page.t("应收 元", "allowed"), page.t("实收 元", "charged")),
+        *(page.t("多收 元", "over"), page.t("实收均价", "price charged"), page.t("应收均价", "price allowed")),
     ]
     keys = [
         *("energy_kwh", "charged_kwh", "allowed_yuan", "charged_yuan", "over_yuan"),
@@ -103,12 +103,12 @@ def _tenants(page: Page) -> str:
     ]
     rows = []
     for row in page.made["tenants"]:
-        reasons = "，".join(page.w(REASONS, code) for code in row["reasons"] if code != "OK")
+        reasons = page.join(page.w(REASONS, code) for code in row["reasons"] if code != "OK")
         name = f'<a href="#{escape(row["tenant"])}">{escape(row["tenant"])}</a>'
-        rows.append([name, *(money(row[key]) for key in keys), page.chip(row["colour"]) + " " + escape(reasons)])
+        rows.append([name, page.chip(row["colour"]) + " " + escape(reasons), *(money(row[key]) for key in keys)])
     for row in page.made["unmatched"]:
         who = f"{escape(row['who'])} ({page.t('第', 'row ')}{row['row']}{page.t('行', '')})"
-        rows.append([who, "", "", "", money(row["yuan"]), "", "", "", escape(page.w(REASONS, "CHARGE_UNMATCHED"))])
+        rows.append([who, escape(page.w(REASONS, "CHARGE_UNMATCHED")), "", "", "", money(row["yuan"]), "", "", ""])
     return page.section(page.t("各租户", "Tenants"), table(head, rows, "said"))
 
 
@@ -151,7 +151,11 @@ def _bill(page: Page) -> str:
         *(page.t("行", "row"), page.t("项目", "item"), page.t("时段", "period"), page.t("数量", "quantity")),
         *(page.t("单位", "unit"), page.t("单价", "rate"), page.t("金额 元", "yuan"), page.t("可转嫁", "passable")),
     ]
-    body = f"<p>{' '.join(map(escape, said))}</p>" + waterfall(bill["groups"]) + _explained(page, bill["groups"])
+    body = (
+        f"<p>{' '.join(map(escape, said))}</p>"
+        + waterfall(bill["groups"], page.t("合计", "total"))
+        + _explained(page, bill["groups"])
+    )
     body += table(head, lines, "named")
     return page.section(page.t("电网账单", "Grid bill"), body)
 
@@ -238,7 +242,5 @@ def _explained(page: Page, groups: Sequence[Mapping[str, str]]) -> str:
         name = group["name"].casefold()
         said = next((text for keys, text in words.EXPLAINED if any(key in name for key in keys)), None)
         if said is not None:
-            items.append(
-                f"<b>{escape(group['name'])}</b> {money(group['yuan'])} {page.t('元', 'yuan')}：{said[page.which]}"
-            )
+            items.append(f"<b>{escape(group['name'])}</b> {money(group['yuan'])} {page.yuan}：{said[page.which]}")
     return listed(items) if items else ""

@@ -81,6 +81,7 @@ class Case:
     comparable: bool
     verified: Mapping[str, Any] | None
     prices: Sequence[Price] = ()  # published, of any month
+    months: Sequence[tuple[date, Mapping[str, Mapping[str, Fraction]]]] = ()  # first day, tenant → period → kWh
     demands: Mapping[Subject, Mapping[date, Decimal]] = field(default_factory=dict)  # of the twelve months
 
     def parts(self, fee: Fee) -> tuple[bool, bool]:

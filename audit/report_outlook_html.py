@@ -59,7 +59,7 @@ def series(page: Page) -> str:
     if strangers:
         strangers = f"<p>{page.t('对不上租户的退费', 'refunds of nobody known')}</p><ul>{strangers}</ul>"
     if made["unplaced"]:
-        rows_of_none = "，".join(f"{escape(row['who'])} ({row['row']})" for row in made["unplaced"])
+        rows_of_none = page.join(f"{escape(row['who'])} ({row['row']})" for row in made["unplaced"])
         none = page.t("不属于任何一个周期的收费行（行号）", "charges that lie in no single period (row)")
         strangers += f"<p>{none}：{rows_of_none}</p>"
     chart = bars([(one["from"][:7], one["ordered_yuan"], one["refunded_yuan"]) for one in made["periods"]])
@@ -67,7 +67,7 @@ def series(page: Page) -> str:
     return page.section(
         page.t("各月与退费", "Periods and refunds"),
         f"<p>{escape(said)}</p>{chart}<p class='note'>{legend}</p>"
-        + table(head, rows, "figures")
+        + table(head, rows, "said")
         + (f"<h3>{page.t('退费清单', 'Refund order')}</h3>" + table(order_head, order, "figures") if order else "")
         + strangers,
     )
@@ -109,7 +109,7 @@ def conversion(page: Page) -> str:
             escape(entry["tenant"]),
             page.w(words.CLASSES, entry["class"])
             + " "
-            + escape("，".join(page.w(words.CLASS_REASONS, code) for code in entry["reasons"])),
+            + escape(page.join(page.w(words.CLASS_REASONS, code) for code in entry["reasons"])),
             entry["declared_kw"] or "?",
             yes[entry["own_circuit"]],
             yes[entry["own_meter"]],
@@ -123,7 +123,7 @@ def conversion(page: Page) -> str:
         "用电设备容量 160 千瓦以下可低压接入，计量装置及以上由供电企业投资。最大需量低只能佐证，不能证明设备容量。",
         "Below 160 kW of equipment: low-voltage connection, paid by the utility. A low demand never proves it.",
     )
-    return page.section(page.t("转改直", "Ready for direct supply"), f"<p>{note}</p>" + table(head, rows, "said2"))
+    return page.section(page.t("转改直", "Ready for direct supply"), f"<p>{note}</p>" + table(head, rows, "said"))
 
 
 _COMPARED = ("charged_yuan", "allowed_yuan", "direct_tou_yuan", "direct_flat_yuan")
@@ -134,7 +134,7 @@ def _ordered(tenant: Mapping[str, Any], start: str) -> str:
 
 
 def _choice(page: Page, one: Mapping[str, Any]) -> str:
-    yuan, name = page.t("元", "yuan"), page.w(words.CHOICES, one["choice"])
+    yuan, name = page.yuan, page.w(words.CHOICES, one["choice"])
     options = "；".join(f"{page.w(words.OPTIONS, o['name'])} {money(o['yuan'])} {yuan}" for o in one["options"])
     best, saves = page.w(words.OPTIONS, one["options"][0]["name"]), money(one["saves_yuan"])
     said = page.t(

@@ -59,7 +59,7 @@ def tenant_part(case: Case, payer: Payer, verdict: Verdict, facts: TenantFacts) 
         "events": [_event(event) for event in payer.breaks],
         "rows": [_row(row) for row in payer.rows],
         "allowed_by_demand_yuan": _by_demand(case, payer, facts),
-        **tenant_advice(case, use),
+        **tenant_advice(case, payer),
     }
 
 
@@ -169,7 +169,8 @@ def unchecked_part(case: Case) -> list[dict[str, str]]:
         codes.append(("pv", shown(case.pv_yuan)))
     if case.papers.bill is not None and case.days is not None:
         codes += [("correction_elsewhere", month) for month in _other_months(case.papers.bill, case.days)]
-    if case.days is None or not any(price.month == case.days[0].replace(day=1) for price in case.prices):
+    priced = {price.month for price in case.prices}
+    if not case.months or not all(month.replace(day=1) in priced for month, _ in case.months):
         codes.append(("published_price", ""))
     months = max((len(demands) for subject, demands in case.demands.items() if subject.role == "master"), default=0)
     if months < MONTHS:

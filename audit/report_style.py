@@ -25,18 +25,20 @@ font-size:22px;font-weight:700}
 table{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:tabular-nums}
 th,td{border-bottom:1px solid var(--line);padding:5px 8px;text-align:right;vertical-align:top}
 th{background:#f3f5f8;font-weight:600}
-th:first-child,td:first-child,.said th:last-child,.said td:last-child{text-align:left}
-.said2 th:nth-child(2),.said2 td:nth-child(2){text-align:left}
+th:first-child,td:first-child,.said th:nth-child(2),.said td:nth-child(2){text-align:left}
 .named th:nth-child(-n+3),.named td:nth-child(-n+3){text-align:left}
 dl{display:grid;grid-template-columns:max-content max-content max-content max-content;gap:3px 18px;margin:8px 0}
 dt{color:var(--soft)}dd{margin:0;text-align:right;font-variant-numeric:tabular-nums}
 code{font-size:12px;color:var(--soft)}
-.chart{width:100%;height:auto;margin:8px 0}.chart text{font-size:12px;fill:var(--ink)}
+.chart{width:100%;height:auto;margin:8px 0}.chart text{font-size:11px;fill:var(--ink)}
 .chart .first{fill:#b3261e}.chart .second{fill:#9ec1e8}h3{font-size:15px;margin:14px 0 4px}
+.chart .whole{fill:#5d6b7a}
 .chart .plus{fill:#4e79a7}.chart .minus{fill:#59a14f}.chart polyline{fill:none;stroke:#4e79a7;stroke-width:2}
 figure{margin:8px 0}figcaption{color:var(--soft);font-size:13px}
 a{color:inherit}
-@media (max-width:640px){.cards{grid-template-columns:repeat(2,1fr)}dl{grid-template-columns:max-content max-content}}
+@media (max-width:640px){body{padding:14px}.chart{min-width:560px}.draft{float:none;display:inline-block}
+th,td{white-space:nowrap}.said td:nth-child(2){min-width:150px;white-space:normal}
+.cards{grid-template-columns:repeat(2,1fr)}dl{grid-template-columns:max-content max-content}}
 @media print{@page{size:A4;margin:14mm}body{padding:0;font-size:12px}.page{break-before:page}
 section,tr,figure{break-inside:avoid}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """

@@ -42,32 +42,32 @@ def posting(page: Page) -> str:
 
 def tenant(page: Page, row: Mapping[str, Any]) -> str:
     facts = [
-        (page.t("实收", "charged"), row["charged_yuan"], "元"),
-        (page.t("应收", "allowed"), row["allowed_yuan"], "元"),
-        (page.t("差额", "difference"), row["difference_yuan"], "元"),
-        (page.t("差额中：电量", "of it energy"), row["excess_energy_yuan"], "元"),
-        (page.t("差额中：单价", "of it price"), row["excess_price_yuan"], "元"),
-        (page.t("差额中：其他收费", "of it fees"), row["excess_fee_yuan"], "元"),
+        (page.t("实收", "charged"), row["charged_yuan"], page.yuan),
+        (page.t("应收", "allowed"), row["allowed_yuan"], page.yuan),
+        (page.t("差额", "difference"), row["difference_yuan"], page.yuan),
+        (page.t("差额中：电量", "of it energy"), row["excess_energy_yuan"], page.yuan),
+        (page.t("差额中：单价", "of it price"), row["excess_price_yuan"], page.yuan),
+        (page.t("差额中：其他收费", "of it fees"), row["excess_fee_yuan"], page.yuan),
         (
             page.t("固定部分按需量分摊时的应收", "allowed, fixed part by demand"),
             row["allowed_by_demand_yuan"],
-            "元",
+            page.yuan,
         ),
         (
             page.t("把一成尖峰高峰用电移到低谷可省", "saved by moving a tenth to the valley"),
             row["shift_saves_yuan"],
-            "元",
+            page.yuan,
         ),
-        (page.t("证据不能证明的部分", "that no record bears out"), row["unproven_yuan"], "元"),
-        (page.t("直供（不满 1 千伏，分时）", "direct supply below 1 kV, TOU"), row["direct_tou_yuan"], "元"),
-        (page.t("直供（不满 1 千伏，不分时）", "direct supply below 1 kV, flat"), row["direct_flat_yuan"], "元"),
+        (page.t("证据不能证明的部分", "that no record bears out"), row["unproven_yuan"], page.yuan),
+        (page.t("直供（不满 1 千伏，分时）", "direct supply below 1 kV, TOU"), row["direct_tou_yuan"], page.yuan),
+        (page.t("直供（不满 1 千伏，不分时）", "direct supply below 1 kV, flat"), row["direct_flat_yuan"], page.yuan),
         (page.t("最大需量", "maximum demand"), row["max_demand_kw"], "kW"),
     ]
     pairs = "".join(
         f"<dt>{escape(name)}</dt><dd>{money(value)} {unit}</dd>" for name, value, unit in facts if value is not None
     )
     parts = [
-        f"<p>{page.chip(row['colour'])} {escape('，'.join(page.w(REASONS, code) for code in row['reasons']))} "
+        f"<p>{page.chip(row['colour'])} {escape(page.join(page.w(REASONS, code) for code in row['reasons']))} "
         f"<code>{' '.join(row['reasons'])}</code></p><dl>{pairs}</dl>"
     ]
     if row["kwh_causes"]:
@@ -81,15 +81,15 @@ def tenant(page: Page, row: Mapping[str, Any]) -> str:
         parts.append(_registers(page, row))
     if row["profile_kw"]:
         parts.append(profile(row["profile_kw"], page.t("日均负荷 kW（0–24 时）", "average day, kW (0–24 h)")))
-    quality = "，".join(f"{page.w(words.QUALITIES, name)} {kwh} kWh" for name, kwh in row["quality_kwh"].items())
+    quality = page.join(f"{page.w(words.QUALITIES, name)} {kwh} kWh" for name, kwh in row["quality_kwh"].items())
     records = "；".join(f"{log.split('.')[0]} {span[0]}–{span[1]}" for log, span in row["records"].items())
     if quality:
         parts.append(f'<p class="note">{escape(quality)} · {page.t("所用记录", "records used")} {escape(records)}</p>')
     name = escape(row["tenant"])
-    names = f" <small>{escape('，'.join(row['names']))}</small>" if row["names"] else ""
+    names = f" <small>{escape(page.join(row['names']))}</small>" if row["names"] else ""
     return (
         f'<section class="page" id="{name}"><h2>{name}{names}</h2>'
-        f'<p class="note">{row["from"]} – {row["to"]}</p>{"".join(parts)}</section>'
+        f'<p class="note">{page.span(row)}</p>{"".join(parts)}</section>'
     )
 
 
@@ -115,7 +115,7 @@ def _registers(page: Page, row: Mapping[str, Any]) -> str:
         ]
         for span in row["registers"]
     ]
-    periods = "，".join(f"{page.w(words.PERIODS, name)} {kwh}" for name, kwh in row["periods"].items())
+    periods = page.join(f"{page.w(words.PERIODS, name)} {kwh}" for name, kwh in row["periods"].items())
     return table(head, rows, "figures") + f"<p>{escape(periods)}</p>"
 
 
@@ -131,7 +131,7 @@ def _cause(page: Page, cause: str) -> str:
 
 def _event(page: Page, event: Mapping[str, Any]) -> str:
     """What happened to a meter, with the record that says so."""
-    details = "，".join(f"{key} {value}" for key, value in event["details"].items())
+    details = page.join(f"{key} {value}" for key, value in event["details"].items())
     name = page.w(words.EVENTS, event["code"])
     place = page.t(f"记录 {event['seq']}", f"record {event['seq']}")
     return escape(f"⚠ {event['meter']} {event['at']} {name}（{details}）{place}")

@@ -25,7 +25,10 @@ UNCHECKED = {
         "energies, multipliers and registers of tenants were not checked",
     ),
     "no_losses": ("未核对损耗和公共用电", "losses and common use were not checked"),
-    "not_verified": ("证据未经核验（缺少网关公钥）", "the evidence was not verified (no key of the gateway)"),
+    "not_verified": (
+        "证据未经核验（没有网关公钥，或用了 --no-verify）",
+        "the evidence was not verified (no key of the gateway, or --no-verify)",
+    ),
     "common_unknown": (
         "合同未说明公共用电由谁承担，按“各户分摊”处理；若已在物业费中收回，应收金额更低",
         "no contract says who pays common use: taken as shared; if the property fee covers it, less may be charged",
