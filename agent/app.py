@@ -22,6 +22,7 @@ from agent.keys import load_or_create
 from agent.log import Identity, Log, open_log
 from agent.metered import metered_of
 from agent.meters import METER_PROTOCOLS, Drivers, directions
+from agent.monthly import Monthly
 from agent.mqtt import Broker
 from agent.outbox import Outbox
 from agent.past import accepted_in, beginning, newest_config, past_of
@@ -254,7 +255,8 @@ class Agent:
             period_of=self._period_of,
             one_way=[meter.id for meter in meters if "export" not in set().union(*directions(meter.id, self.config))],
         )
-        return Idle([backfill, watch])
+        monthly = Monthly(line, meters, directory=data, grid=self.plan, clock=self.clock, put=put)
+        return Idle([backfill, watch, monthly])
 
     def _period_of(self, meter: str, at_s: int) -> str | None:
         """The tariff period of an instant at the point that a meter measures, None where it measures nothing."""

@@ -129,7 +129,16 @@ class Happened:
     details: dict[str, str | int]
 
 
-Finding = Observation | Missed | SweepDone | LineState | Stated | ClockMoved | Backfilled | Happened
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The import register that a meter kept of its own settlement day, which fell on the park's closing at `at_ms`."""
+
+    meter: str
+    at_ms: int
+    value: Decimal
+
+
+Finding = Observation | Missed | SweepDone | LineState | Stated | ClockMoved | Backfilled | Happened | Settled
 
 
 def exchanged(answer: Answer) -> Exchanged:

@@ -19,7 +19,18 @@ from agent.corrections import Corrections, PastOf, no_past
 from agent.inbox import Inbox
 from agent.log import Log
 from agent.metered import Metered, point_at, states_another
-from agent.reading import Backfilled, ClockMoved, Finding, Happened, LineState, Missed, Observation, Stated, SweepDone
+from agent.reading import (
+    Backfilled,
+    ClockMoved,
+    Finding,
+    Happened,
+    LineState,
+    Missed,
+    Observation,
+    Settled,
+    Stated,
+    SweepDone,
+)
 from agent.ring import ranges
 from agent.slots import Known, SlotReading
 from agent.store import Receipt
@@ -121,6 +132,8 @@ class Recorder:
             logger.warning("%s meter=%s %s", finding.code, finding.meter, finding.details)
             details = dict(finding.details)
             self._event("meter", finding.meter, finding.code, details, at_ms=finding.from_ms, to_ms=finding.to_ms)
+        elif isinstance(finding, Settled):
+            self._settled(finding)
         elif isinstance(finding, Receipt):
             self._log.witness(finding)
 
@@ -230,6 +243,16 @@ class Recorder:
         ran = metered.tariffs.take(reading.slot_s, reading.registers, period)
         if ran is not None:
             self._event("meter", metered.id, "tariff_mismatch", {"registers": ran}, at_ms=reading.slot_s * 1000)
+
+    def _settled(self, settled: Settled) -> None:
+        """What a meter kept of its settlement day lies between our slots beside it, since its clock may be off."""
+        slot_s, step_s = settled.at_ms // 1000, self._plan.interval_s
+        around = [self._books.values.get(settled.meter, slot_s + n * step_s) for n in (-1, 0, 1)]
+        ours = [value.registers["import"] for value in around if value is not None and "import" in value.registers]
+        if len(ours) < len(around) or min(ours) <= settled.value <= max(ours):
+            return
+        details = {"meter": plain(settled.value), "slot": plain(ours[1])}
+        self._event("meter", settled.meter, "settlement_mismatch", details, at_ms=settled.at_ms)
 
     def _undated(self, metered: Metered, seen: Observation, checks: list[Check]) -> None:
         body = Reading(

@@ -12,7 +12,6 @@ log and never billed.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from agent.hearing import Dlt645Ear
+from agent.known import Known
 from agent.program import changes, disagreement, in_force
 from agent.reading import ClockMoved, Finding, Happened, Missed, Observation, Stated
 from contract.records import instant
@@ -86,11 +86,11 @@ class Watch:
     ) -> None:
         self.latest: dict[str, Telemetry] = {}
         self._meters = {meter.id: _Watched(meter) for meter in meters}
-        self._directory, self._file = directory / "telemetry", directory / f"watched-{line}.json"
+        self._directory = directory / "telemetry"
         self._utc_offset_ms = utc_offset_s * 1000
         self._clock, self._put, self._period_of = clock, put, period_of
         self._one_way = frozenset(one_way)  # meters through which energy only ever comes in
-        self._known: dict[str, dict[str, str]] = _read(self._file)
+        self._known = Known(directory / f"watched-{line}.json")
 
     def saw(self, finding: Finding) -> None:
         """Only meters that answer are asked for more."""
@@ -133,7 +133,7 @@ class Watch:
             value = await _one(meter, di)
             if not isinstance(value, Decimal):
                 continue
-            before, since_ms = self._change(meter.id, di, str(value), now_ms)
+            before, since_ms = self._known.change(meter.id, di, str(value), now_ms)
             if before is not None and Decimal(before) != value:
                 details: dict[str, str | int] = {"before": before, "count": str(value)}
                 if meter.edition == "2007" and Decimal(before) < value:
@@ -144,7 +144,7 @@ class Watch:
         for di in PRICES[meter.edition]:
             value = await _one(meter, di)
             if isinstance(value, Decimal):
-                before, since_ms = self._change(meter.id, di, str(value), now_ms)
+                before, since_ms = self._known.change(meter.id, di, str(value), now_ms)
                 if before is not None and before != str(value):
                     details: dict[str, str | int] = {"item": di, "before": before, "after": str(value)}
                     await self._put(Happened(meter.id, "price", since_ms, now_ms, details))
@@ -153,7 +153,7 @@ class Watch:
         status = await _one(meter, RELAY) if meter.edition == "2007" else None
         if isinstance(status, str):
             words = status.split()
-            before, since_ms = self._change(meter.id, RELAY, status, now_ms)
+            before, since_ms = self._known.change(meter.id, RELAY, status, now_ms)
             if "relay_open" in words and "relay_open" not in (before or "").split():
                 await self._put(Happened(meter.id, "relay_open", since_ms, now_ms, {"status": status}))
 
@@ -179,7 +179,7 @@ class Watch:
         di = PERIODS.format(number)
         table = changes(await _texts(meter, di.replace("0401", "0402", 1) if second else di))
         details = disagreement(table, periods.__getitem__, day_s)
-        before, since_ms = self._change(meter.id, "program", "differs" if details else "agrees", now_ms)
+        before, since_ms = self._known.change(meter.id, "program", "differs" if details else "agrees", now_ms)
         if details and before != "differs":
             await self._put(Happened(meter.id, "tariff_mismatch", since_ms, now_ms, dict(details)))
 
@@ -189,7 +189,7 @@ class Watch:
             return
         moment = datetime.fromisoformat(shown[0]).replace(tzinfo=UTC).timestamp() * 1000
         off_s = round((moment + 500 - self._utc_offset_ms - shown[1]) / 1000)
-        before, since_ms = self._change(meter.id, "clock_off_s", str(off_s), now_ms)
+        before, since_ms = self._known.change(meter.id, "clock_off_s", str(off_s), now_ms)
         if before is not None:
             await self._put(ClockMoved(meter.id, now_ms, off_s - int(before)))
         if abs(off_s) > CLOCK_OFF_S and (before is None or abs(int(before)) <= CLOCK_OFF_S):
@@ -235,7 +235,7 @@ class Watch:
             found |= backward(values)
         for code, phases in found.items():
             told = " ".join(phases)
-            before, since_ms = self._change(meter.id, code, told, now_ms)
+            before, since_ms = self._known.change(meter.id, code, told, now_ms)
             if phases and before != told:
                 await self._put(Happened(meter.id, code, since_ms, now_ms, {"phases": told}))
 
@@ -249,18 +249,6 @@ class Watch:
         told = " ".join(f"{value.name}={value.value}" for value in values)
         with path.open("a", encoding="utf-8") as file:
             file.write(f"{instant(now_ms)},{meter},{told}\n")
-
-    def _change(self, meter: str, item: str, value: str, now_ms: int) -> tuple[str | None, int]:
-        """What was known before and since when, UTC ms; None the first time. Remembers the new value."""
-        known = self._known.setdefault(meter, {})
-        before, since = known.get(item), int(known.get(f"{item}@", now_ms))
-        known[item], known[f"{item}@"] = value, str(now_ms)
-        if before != value:
-            text = json.dumps(self._known, sort_keys=True)
-            beside = self._file.with_suffix(".new")
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(self._file)
-        return before, since
 
 
 def missing_phases(values: Iterable[RegisterValue]) -> list[str]:
@@ -346,11 +334,3 @@ async def _newest_record(meter: Dlt645Meter, di: str) -> Mapping[str, str | int]
         return {}
     times = [str(value.value) for value in values if isinstance(value.value, str) and value.value[4:5] == "-"]
     return {"meter_clock": times[0]} if times else {}
-
-
-def _read(path: Path) -> dict[str, dict[str, str]]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # a torn file: counts begin anew
-        return {}
-    return known if isinstance(known, dict) else {}

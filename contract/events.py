@@ -48,6 +48,12 @@ EVENTS: dict[str, EventCode] = {
     "tariff_mismatch": EventCode(
         "表内时段与电价方案不符", "the meter's own tariff periods differ from the schedule", _METER
     ),
+    "settlement_mismatch": EventCode(
+        "表内结算日或其示数与结算时刻不符",
+        "the meter's settlement day, or its register then, differs from the closing",
+        _METER,
+    ),
+    "max_demand": EventCode("表计记录的月最大需量", "the month's maximum demand by the meter's own register", _METER),
     "price": EventCode("预付费金额或电价变化", "a price or prepaid balance in the meter changed", _METER),
     "duplicate_address": EventCode("总线上地址重复", "two meters answer to one address", ("meter", "line")),
     "other_master": EventCode("总线上有其他主站", "another master talks on the line", _LINE),

@@ -158,6 +158,7 @@ class Memory:
             "04000409": bcd(400, 3),
             "04000601": b"\x05",  # combined = forward + reverse
             "04000901": b"\x3f",
+            "04000B01": bytes((0x00, 0x01)),  # settles on the first at 00
             "04010001": b"".join(bcd(n, 1) + bcd(m % 60, 1) + bcd(m // 60, 1) for m, n in PROGRAM),
         }
         items |= {f"04000A{n:02d}": bcd(LOAD_STEP_MS // MINUTE_MS, 2) for n in range(2, 8)}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fed_park import Run, fed, meter, park
 
-from agent.reading import Backfilled, Stated, Witness
+from agent.reading import Backfilled, Settled, Stated, Witness
 from bench.fed import Fed
 from contract.records import Day, Event, Gap, Interval, Reading, Source, instant, parse_slot
 
@@ -230,3 +230,19 @@ def test_an_agent_that_starts_without_time_owes_no_slot_of_the_years_before():
         played.run("2026-07-14T17:00:00Z")
         assert len(played.bodies(Gap)) <= 1
         assert len(played.bodies(Interval)) >= 2
+
+
+def test_the_register_of_a_settlement_day_is_checked_against_the_closing():
+    with fed(park(ONE), DIRECT) as played:
+        played.run("2026-07-15T04:00:00Z")
+        slot_ms = parse_slot("2026-07-15T02:00:00Z") * 1000
+        ours = next(r for r in played.bodies(Reading) if r.slot == "2026-07-15T02:00:00Z").registers["import"]
+        later = next(r for r in played.bodies(Reading) if r.slot == "2026-07-15T02:15:00Z").registers["import"]
+        for value in (ours, later):  # a clock a quarter of an hour off explains as much
+            played.take(Settled("m-1", slot_ms, value))
+        assert codes(played) == []
+        played.take(Settled("m-1", slot_ms, later + 1))
+        played.take(Settled("m-1", parse_slot("2026-07-01T16:00:00Z") * 1000, later))  # before the log began
+        [event] = played.bodies(Event)
+        assert (event.code, event.from_) == ("settlement_mismatch", "2026-07-15T02:00:00.000Z")
+        assert event.details == {"meter": str(later + 1), "slot": str(ours)}
