@@ -31,7 +31,7 @@ GAP_MODBUS_S = 0.1  # the standard's 1.5 characters do not survive USB adapters,
 SHORT_S = 0.03  # a silence that is slept through: what came meanwhile is looked at behind it, and begins it anew
 NEVER_QUIET_S = 3.0  # a bus that does not pause for so long belongs to another master or a broken device
 LONGEST_REPLY = 271  # characters: four FE and a DL/T 645 frame with 255 bytes of data
-FORGETS = 0.999  # a slow answer counts half after 700 others
+FORGETS = 0.97  # a slow answer counts half after 23 others: a hiccup of ours shall not be waited for at each dead meter
 MOST_EVIDENCE = 512  # bytes of a garbled reply that an error carries
 
 Trace = Callable[[str, bytes, int], None]  # "tx", "rx" or "damaged" (a byte lost to parity), the bytes, boot_ms
@@ -55,6 +55,10 @@ class LineStatistics:
     slowest_s: float = 0.0  # to an answer's first byte, of what was answered lately
     noticed: Noticed = field(default_factory=Noticed)  # sums over all exchanges
     last_error: str = ""
+
+    def heard(self, latency_s: float) -> None:
+        self.answered += 1
+        self.slowest_s = max(latency_s, self.slowest_s * FORGETS)
 
 
 class _Heard(NamedTuple):
@@ -211,8 +215,7 @@ class Line:
         if heard.reply is None:
             raise self._fault(exchange, heard.raw, reader.noticed)
         latency_s = max(0.0, heard.began - sent_at)
-        self.statistics.answered += 1
-        self.statistics.slowest_s = max(latency_s, self.statistics.slowest_s * FORGETS)
+        self.statistics.heard(latency_s)
         now_ms = self._clock.boot_ms()
         middle_ms = (began_ms + now_ms) // 2
         return Answer(

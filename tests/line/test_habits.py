@@ -105,6 +105,17 @@ def test_a_meter_that_never_answered_is_waited_for_like_its_neighbours() -> None
     assert [exchange.reply_timeout_s for exchange in meter.asked] == [0.5, *[quick] * 10, 1.0, quick]
 
 
+def test_one_slow_answer_on_a_line_is_not_waited_for_at_each_dead_meter_for_long() -> None:
+    """A busy gateway hears an answer late now and then; two sweeps of 32 meters forget it."""
+    line = LineStatistics()
+    dead = HabitualBus(Meter(hears=lambda exchange: False), line)
+    line.heard(0.23)
+    for _ in range(128):
+        line.heard(0.03)
+    assert ask(dead, modbus(), 3) == 0
+    assert dead.habits.wait_s(0.5, line.slowest_s) == FLOOR_S
+
+
 def test_a_slow_meter_among_quick_ones_is_heard_soon_and_from_then_on() -> None:
     for latency_s, missed in ((0.45, 0), (0.9, STRANGER_WHOLE)):
         meter = Meter(latency_s)
