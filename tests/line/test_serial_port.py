@@ -85,8 +85,8 @@ async def test_a_pty_can_be_opened_again_and_set_again_with_parity(pty: Pty) -> 
         await port.configure(Settings(1200, 7, "E", 1))
         await port.configure(EVEN)
         await port.write(b"\x68")
+        assert os.read(pty.master, 10) == b"\x68"  # before the end, which drops what has not left yet
         await port.close()
-    assert os.read(pty.master, 10) == b"\x68" * 3
 
 
 async def test_unplugging_is_port_gone_and_leaves_no_descriptor(pty: Pty) -> None:
