@@ -33,6 +33,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from contract.topics import CONTENT_TYPE
 
 KEEPALIVE_S = 30  # a half-open connection is found within one and a half of these
+KEEPALIVE_METERED_S = 120  # a ping and its acknowledgements are 250 bytes: 21 MB a month at 30 s
 TEND_S = 5.0  # between looks at whether it is time for a ping, or too late
 GOODBYE_S = 1.0  # for DISCONNECT to leave; a socket that takes nothing is then closed
 GOODBYE_LOOKS = 20
@@ -41,6 +42,11 @@ ARRIVED = 64  # messages that may wait to be looked at; receipts are retained, s
 ARRIVED_BYTES = 64 * 1024  # of a packet: far more than a receipt
 MALFORMED = (MQTTException, ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error, OSError)
 DEFAULT_PORT = {"mqtt": 1883, "mqtts": 8883}
+
+
+def keepalive_s(*, metered: bool) -> int:
+    """Seconds of silence after which the connection is pinged."""
+    return KEEPALIVE_METERED_S if metered else KEEPALIVE_S
 
 
 class UplinkError(Exception):
@@ -59,6 +65,7 @@ class Broker:
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+    metered: bool = False  # every byte is paid for: fewer pings
 
     @classmethod
     def of(cls, mqtt: dict[str, Any]) -> Broker:
@@ -67,7 +74,8 @@ class Broker:
             url.hostname or "127.0.0.1",
             url.port or DEFAULT_PORT[url.scheme],
             url.scheme == "mqtts",
-            *(mqtt.get(key) for key in ("username", "password_file", "ca_file", "cert_file", "key_file")),
+            **{key: mqtt.get(key) for key in ("username", "password_file", "ca_file", "cert_file", "key_file")},
+            metered=bool(mqtt.get("metered")),
         )
 
     def __str__(self) -> str:
@@ -129,7 +137,7 @@ class Connection:
         limits = Properties(PacketTypes.CONNECT)
         limits.MaximumPacketSize = ARRIVED_BYTES
         limits.ReceiveMaximum = ARRIVED
-        where = (self.broker.host, self.broker.port, KEEPALIVE_S)
+        where = (self.broker.host, self.broker.port, keepalive_s(metered=self.broker.metered))
         try:
             self._secure()
             connect = partial(self._client.connect, *where, clean_start=True, properties=limits)

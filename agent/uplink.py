@@ -1,7 +1,8 @@
 """How many megabytes a month the records of a configuration take on the uplink (pure).
 
 Every figure is the length of a record encoded by `contract.records` with values of usual length, so a field added
-there is counted here. Live values, backlog, repetitions and MQTT's own keep-alive are not foreseen.
+there is counted here; what MQTT, TLS, TCP and IP add was measured (`python -m bench.uplink`). Live values, backlog and
+repetitions are not foreseen.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from agent.mqtt import keepalive_s
 from agent.schedule import exchanges
 from contract.records import (
     Balance,
@@ -25,11 +27,12 @@ from contract.records import (
     Span,
     encode,
 )
-from contract.topics import CONTENT_TYPE, MAX_HASHES, topic
+from contract.topics import CONTENT_TYPE, topic
 
 DAY_S = 86_400
 MONTH_DAYS = 30
-MESSAGE_BYTES = 150  # PUBLISH and PUBACK headers 20, two TLS records 58, TCP and IP headers both ways 80, rounded
+MESSAGE_BYTES = 80  # PUBLISH and PUBACK 16, TLS 24, somewhat less than a TCP segment of 52
+PING_BYTES = 250  # PINGREQ and PINGRESP in TLS, four segments
 CHECKPOINT_BYTES = 330
 HASH_BYTES = 67  # 64 hex digits with quotes and comma in `hashes`
 SLOT = "2026-07-25T02:00:00Z"
@@ -44,11 +47,18 @@ def predict_uplink(config: Mapping[str, Any]) -> Decimal:
     a_slot: list[Body] = [_reading(meter, config) for meter in config["meters"] if meter["line"]]
     a_slot += [_interval(tenant, points) for tenant, points in subjects]
     a_slot.append(_balance(1))
-    a_day = [_day(tenant, points) for tenant, points in subjects] + [_balance(5)]
-    total = sum(slots * _bytes(config, body) for body in a_slot) + sum(_bytes(config, body) for body in a_day)
-    records = slots * len(a_slot) + len(a_day)
-    total += slots * (CHECKPOINT_BYTES + 2 * MESSAGE_BYTES) + records * HASH_BYTES + records // MAX_HASHES
+    records = slots * len(a_slot) + len(subjects) + 1
+    total = sum(slots * _bytes(config, body) for body in a_slot) + day_bytes(config)
+    total += slots * (CHECKPOINT_BYTES + 2 * MESSAGE_BYTES) + records * HASH_BYTES
+    metered = bool((config["private"].get("mqtt") or {}).get("metered"))
+    total += DAY_S // keepalive_s(metered=metered) * PING_BYTES
     return (Decimal(total) * MONTH_DAYS / 10**6).quantize(Decimal("0.1"))
+
+
+def day_bytes(config: Mapping[str, Any]) -> int:
+    """Of the records that a day ends with."""
+    bodies: list[Body] = [_day(tenant, points) for tenant, points in _subjects(config)]
+    return sum(_bytes(config, body) for body in [*bodies, _balance(5)])
 
 
 def _bytes(config: Mapping[str, Any], body: Body) -> int:

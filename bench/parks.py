@@ -22,16 +22,17 @@ def text(
     interval: str = "15min",
     data: str = "data",
 ) -> str:
-    """YAML of a park with a line for each port.
+    """YAML of a park with a line for each port. mqtt: the broker's URL, or the whole section in braces.
 
     Meters are numbered from 1 on each line as bench.rack expects, each with a tenant of its own.
     """
-    uplink = f'mqtt: {{url: "{mqtt}"}}\n' if mqtt else ""
+    broker = mqtt if not mqtt or mqtt.startswith("{") else f'{{url: "{mqtt}"}}'
+    uplink = f"mqtt: {broker}\n" if mqtt else ""
     rows = [
         "park: {id: bench, name: bench, schedules: [zj-2024, zj-2026], interval: " + interval + "}",
         f"gateway: {{id: gw-1, data: {data}, clock: trusted}}",
         uplink + "lines:",
-        *(f"  - {{id: l{n}, port: {port}, baud: {baud}, framing: {framing}}}" for n, port in enumerate(ports)),
+        *(f"  - {{id: l{n}, port: '{port}', baud: {baud}, framing: {framing}}}" for n, port in enumerate(ports)),
         "meters:",
     ]
     for line in range(len(ports)):

@@ -18,6 +18,7 @@ REFUSED = b"\x02"  # ERR: no such data
 FIRST, WORDS = 0x000A, 0x40  # Acrel's import and its four tariffs; registers in all
 ILLEGAL_ADDRESS = 2
 TICK_MS = 60_000  # a count of each register
+BASE = 300_000  # counts: registers of as many digits as after some years
 
 
 @dataclass(slots=True)
@@ -52,7 +53,8 @@ class Rack:
     def counts(self, number: int, at_ms: int) -> list[int]:
         """Total and four tariffs in 0.01 kWh; the fourth runs."""
         running = at_ms // self.tick_ms % 10_000_000
-        tariffs = [1000 * number, 2000 * number, 3000 * number, 4000 * number + running]
+        tariffs = [BASE + 1000 * number * n for n in range(1, 5)]
+        tariffs[3] += running
         return [sum(tariffs), *tariffs]
 
     def _modbus(self, data: bytes, at_ms: int) -> bytes | None:

@@ -18,7 +18,7 @@ import pytest
 
 from agent import outbox as outbox_module
 from agent.log import Log
-from agent.mqtt import Broker
+from agent.mqtt import Broker, Connection, UplinkError, Will
 from agent.outbox import Outbox
 from agent.sending import NEWEST, stretches
 from agent.store import Receipt
@@ -311,3 +311,27 @@ def test_refused_records_of_a_kind_are_named_in_one_event() -> None:
     (event,) = [event for event in fed.bodies(Event) if event.code == "undeliverable"]
     assert event.details["ranges"] == [[7, 9], [12, 12]]
     assert (event.details["kind"], event.details["reason"]) == ("reading", "Not authorized")
+
+
+async def _keepalive_asked_for(*, metered: bool) -> int:
+    """Seconds, as they stand in CONNECT."""
+    came = asyncio.get_running_loop().create_future()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.set_result(await reader.read(1024))
+        writer.close()
+
+    async with await asyncio.start_server(hear, "127.0.0.1", 0) as server:
+        broker = Broker.of({"url": f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}", "metered": metered})
+        connection = Connection(broker, "one", Will("t", b""), asyncio.Event())
+        with pytest.raises(UplinkError):
+            await connection.open()
+        packet = await came
+        await connection.close()
+    name = packet.index(b"\x00\x04MQTT")
+    return int.from_bytes(packet[name + 8 : name + 10], "big")
+
+
+async def test_a_metered_uplink_is_pinged_seldom() -> None:
+    assert await _keepalive_asked_for(metered=False) == 30
+    assert await _keepalive_asked_for(metered=True) == 120

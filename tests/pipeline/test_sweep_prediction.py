@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from agent.cli import cli
 from agent.schedule import exchanges, predict_sweep
-from agent.uplink import predict_uplink
+from agent.uplink import PING_BYTES, predict_uplink
 from config.load import load
 
 
@@ -96,10 +96,21 @@ def test_a_line_without_meters_takes_no_time(tmp_path: Path) -> None:
     assert [(line["sweep_s"], line["fits"]) for line in predict_sweep(config(file))] == [(0, True)]
 
 
+def uplink(tmp_path: Path, meters: int, *, interval: str = "15min", metered: bool = False) -> Decimal:
+    file = site(tmp_path, meters, interval=interval)
+    file.write_text(f"mqtt: {{url: 'mqtt://127.0.0.1', metered: {str(metered).lower()}}}\n" + file.read_text("utf-8"))
+    return predict_uplink(config(file))
+
+
 def test_the_uplink_grows_with_meters_and_with_slots(tmp_path: Path) -> None:
-    one, ten = (predict_uplink(config(site(tmp_path, n))) for n in (1, 10))
-    assert Decimal(5) * one < ten < Decimal(10) * one
-    assert predict_uplink(config(site(tmp_path, 1, interval="5min"))) > Decimal("2.5") * one
+    none, ten, twenty = (uplink(tmp_path, n) for n in (0, 10, 20))
+    assert twenty - ten == pytest.approx(ten - none, abs=Decimal("0.3"))
+    assert uplink(tmp_path, 10, interval="5min") - none > Decimal("2.5") * (ten - none)
+
+
+def test_a_metered_uplink_is_pinged_every_120_s_instead_of_30(tmp_path: Path) -> None:
+    saved = Decimal(PING_BYTES * 30 * (2880 - 720)) / 10**6
+    assert uplink(tmp_path, 10) - uplink(tmp_path, 10, metered=True) == pytest.approx(saved, abs=Decimal("0.1"))
 
 
 def test_check_says_yes_with_exit_code_0(tmp_path: Path) -> None:
