@@ -1,7 +1,7 @@
-"""`make bench`: every measurement once, one line each, as docs/performance.md keeps them. About fifteen minutes.
+"""`make bench`: every measurement once, one line each, as docs/performance.md keeps them. About an hour.
 
-Each part is a program of its own (`python -m bench.line`, `bench.agent`, `bench.drain`, `bench.bytes`, `bench.soak`)
-that prints JSON; this runs them one after the other, so that none disturbs another, and shows what they said.
+Each part is a program of its own (`python -m bench.line`, `bench.slots` …) that prints JSON; this runs them one after
+the other, so that none disturbs another, and shows what they said.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import sys
 PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bytes on the wire of a confirmed tariff reading", ("bench.bytes",)),
     ("efficiency of lines, healthy and with dead meters", ("bench.line",)),
+    ("slots of a slow line, 2400 baud, 32 meters", ("bench.slots",)),
+    ("64 lines behind TCP converters, 2,048 meters", ("bench.many",)),
+    ("the event loop while the disk hangs", ("bench.stall",)),
+    ("a month on a metered uplink, 60 meters", ("bench.uplink",)),
     ("process start to first request, 32 meters", ("bench.agent", "--start-only", "--lines", "1", "--runs", "3")),
     ("the whole agent, 256 meters on 8 lines", ("bench.agent", "--minutes", "3")),
     ("drain of a backlog against paho alone", ("bench.drain",)),

@@ -27,13 +27,14 @@ from bench.rack import Rack
 from drivers.ports import Settings
 from simulators.bus import Bus
 from simulators.dlt645_meter import Reply
-from simulators.wires import Pty
+from simulators.wires import Pty, Tcp
 
 SPIN_S = 0.00015
 MODBUS_GAP = 3.5
 JITTER_S = 0.0002  # of this process's own look at the clock
 MOST_LAGS = 10_000  # of which the account remembers how long the wire lay idle
 PARTS = {"min": 0.0, "p10": 0.1, "p50": 0.5, "p90": 0.9, "max": 1.0}
+MOST_SAID = 1 << 24  # bytes of a report: some kilobytes a line
 TIMER_SLACK = 29  # PR_SET_TIMERSLACK
 
 
@@ -51,6 +52,7 @@ class Wire:
     fifo: int = 1
     wake: int = 4
     tick_ms: int = 60_000
+    tcp: bool = False  # behind a converter on loopback instead of a pseudo-terminal
 
 
 class Accounted(Bus):
@@ -170,8 +172,8 @@ class _SpinningSelector(selectors.SelectSelector):
 
 async def _play(wires: list[Wire]) -> None:
     buses = [Accounted(wire) for wire in wires]
-    ptys = [Pty(bus) for bus in buses]
-    ports = [pty.open() for pty in ptys]
+    ends: list[Pty | Tcp] = [Tcp(bus) if wire.tcp else Pty(bus) for wire, bus in zip(wires, buses, strict=True)]
+    ports = [await end.open("127.0.0.1", 0) if isinstance(end, Tcp) else end.open() for end in ends]
     loop = asyncio.get_running_loop()
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
@@ -190,8 +192,11 @@ async def _play(wires: list[Wire]) -> None:
         elif word == "slow":
             buses[rest[0]].rack.slow = {int(number): delay for number, delay in rest[1].items()}
             _say(loop.time())
-    for pty in ptys:
-        pty.close()
+    for end in ends:
+        if isinstance(end, Tcp):
+            await end.close()
+        else:
+            end.close()
 
 
 def _say(answer: Any) -> None:
@@ -203,7 +208,7 @@ class Paced:
     """The child, from the other side."""
 
     def __init__(self, process: asyncio.subprocess.Process, ports: list[str]) -> None:
-        self._process, self.ports = process, ports
+        self._process, self.ports, self.pid = process, ports, process.pid
 
     @classmethod
     async def start(cls, wires: list[Wire]) -> Paced:
@@ -211,6 +216,7 @@ class Paced:
             *(sys.executable, "-m", "bench.paced", json.dumps([asdict(wire) for wire in wires])),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            limit=MOST_SAID,
         )
         assert process.stdout is not None
         return cls(process, json.loads(await process.stdout.readline()))

@@ -1,0 +1,83 @@
+"""Many lines behind TCP converters: are all slots complete, and what does the agent cost the processor?
+
+    64 converters × 32 Modbus meters at 9600 baud = 2,048 meters ── one agent ── broker
+
+Complete is a slot for which the log holds a reading of each meter; measured, where the sweep fits into 1 % of the
+interval to each side (with 300 s and more; with 60 s most are interpolated between two readings). Processor time is the
+agent's own, as part of one core over whole slots; the simulator's stands beside it. What costs c of a core with a slot
+a minute costs c / 15 with one every 15 minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from bench.agent import cpu_s, rss_mib
+from bench.paced import Paced, Wire
+from bench.parks import text
+from bench.running import exported, running
+from contract.records import parse_slot
+from simulators.broker import embedded_broker
+
+METERS = 32
+BUNCH = 64  # characters that a converter sends together: a whole answer
+SETTLE_S = 45  # after a slot: its sweep, its commit, its publishing
+
+
+async def measure(lines: int, slots: int, interval_s: int, settle_s: int) -> dict[str, Any]:
+    child = await Paced.start([Wire("modbus", meters=METERS, fifo=BUNCH, tick_ms=7_000, tcp=True)] * lines)
+    async with embedded_broker("mosquitto") as broker:
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+            directory = Path(name)
+            yaml = text(child.ports, METERS, "modbus", mqtt=broker.url, interval=f"{interval_s}s", data=name)
+            async with running(yaml, directory) as agent:
+                now_s = time.time()
+                first = (int(now_s) // interval_s + 2) * interval_s
+                await asyncio.sleep(first - interval_s + settle_s - now_s)
+                began = time.monotonic(), cpu_s(agent.pid), cpu_s(child.pid)
+                await asyncio.sleep(slots * interval_s)
+                took_s = time.monotonic() - began[0]
+                agent_s, simulator_s = cpu_s(agent.pid) - began[1], cpu_s(child.pid) - began[2]
+                rss = rss_mib(agent.pid)
+                await asyncio.sleep(interval_s)  # what is interpolated waits for the next slot's reading
+            account = await child.report()
+            qualities: dict[int, Counter[str]] = {first + n * interval_s: Counter() for n in range(slots)}
+            for record in exported(directory / "park.yaml", "reading"):
+                if record["slot"] and record["revision"] == 0 and parse_slot(record["slot"]) in qualities:
+                    qualities[parse_slot(record["slot"])][record["quality"]] += 1
+    await child.close()
+    meters = lines * METERS
+    return {
+        "meters": meters,
+        "slots": slots,
+        "complete": round(sum(count.total() for count in qualities.values()) / (meters * slots), 4),
+        "measured": round(sum(count["measured"] for count in qualities.values()) / (meters * slots), 4),
+        "cpu_of_a_core": round(agent_s / took_s, 3),
+        "cpu_s_a_slot": round(agent_s / slots, 2),
+        "simulator_cpu_of_a_core": round(simulator_s / took_s, 3),
+        "gap_violations": sum(line["gap_violations"] for line in account),
+        "rss_mib": round(rss, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--lines", type=int, default=64)
+    parser.add_argument("--slots", type=int, default=3, help="slots judged, besides the first after the start")
+    parser.add_argument("--interval", type=int, default=60, metavar="SECONDS")
+    parser.add_argument("--settle", type=int, default=SETTLE_S, metavar="SECONDS")
+    options = parser.parse_args()
+    result = asyncio.run(measure(options.lines, options.slots, options.interval, options.settle))
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()
