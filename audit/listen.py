@@ -19,6 +19,7 @@ import queue
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -97,8 +98,11 @@ class Listener:
         self._mids: dict[int | None, str] = {}
         self._client = self._make_client()
 
-    def run(self, for_s: float | None = None) -> None:
-        """Listens for so many seconds, or until `stopping`. Raises BrokerFault, OSError."""
+    def run(self, for_s: float | None = None, ready: Callable[[], None] = lambda: None) -> None:
+        """Listens for so many seconds, or until `stopping`; calls `ready` once the broker keeps things for us.
+
+        Raises BrokerFault, OSError.
+        """
         url = urlsplit(self._where.url)
         try:
             self._client.connect(
@@ -112,6 +116,7 @@ class Listener:
         self._client.loop_start()
         try:
             self._await_subscription()
+            ready()
             end = None if for_s is None else time.monotonic() + for_s
             while not self.stopping.is_set() and (end is None or time.monotonic() < end):
                 self._take_batch()

@@ -30,9 +30,18 @@ _FORM = {
 
 def write_part(path: Path, rows: Sequence[Row]) -> None:
     """Writes the file and makes it safe: whole or not at all under its name. Raises OSError."""
+    write_table(path, table_of(rows))
+
+
+def table_of(rows: Sequence[Row]) -> pa.Table:
+    """Rows as columns."""
     columns = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
-    table = pa.Table.from_arrays(arrays, schema=SCHEMA)
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """The same from columns."""
     write_whole(path, lambda file: pq.write_table(table, file, **_FORM))
 
 

@@ -195,10 +195,13 @@ class Store:
     def part_path(self, park: str, month: str, n: int) -> Path:
         return self.directory / "records" / f"park={park}" / f"month={month}" / f"{n:06d}.parquet"
 
-    def part_paths(self) -> list[str]:
-        """Every part, for engines that read many."""
+    def part_paths(self, parks: Collection[str] | None = None) -> list[str]:
+        """Every part, or those of some parks, for engines that read many."""
+        these = None if parks is None else json.dumps(list(parks))
         found = self.db.execute(
-            "SELECT DISTINCT park, month, n FROM part JOIN log ON log.id = log ORDER BY park, month, n"
+            "SELECT DISTINCT park, month, n FROM part JOIN log ON log.id = log "
+            "WHERE ?1 IS NULL OR park IN (SELECT value FROM json_each(?1)) ORDER BY park, month, n",
+            (these,),
         )
         return [str(self.part_path(*row)) for row in found]
 

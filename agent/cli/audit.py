@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from agent.cli import Failure, audit_report, audit_sheet, audit_store
+from agent.cli import Failure, audit_report, audit_sheet, audit_store, audit_survey
 from agent.cli.output import document, notice, styled, table
 from agent.cli.words import t
 from audit.bill_check import FINDINGS, BillCheck, check_bill
@@ -40,6 +40,7 @@ for _command in (
     audit_store.import_,
     audit_store.listen,
     audit_store.verify,
+    audit_survey.survey,
     audit_store.key,
     audit_store.rekey,
     audit_report.report,

@@ -9,6 +9,8 @@ import os
 import pathlib
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +33,9 @@ PATH = click.Path(path_type=pathlib.Path)
 STORE = click.option("--store", "store", required=True, type=PATH, metavar="DIR")
 COSIGN = click.option("--cosign-key", "cosign_key", type=PATH, default=None, metavar="F")
 KEYS = click.option("--key", "keys", multiple=True, metavar="VKEY|PARK/GATEWAY=BASE64")
+SPARK = click.option(
+    "--spark", default=None, metavar="spark://HOST:7077", help=t("在 Spark 集群上", "on a Spark cluster; hubiao[fleet]")
+)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -118,8 +123,7 @@ def listen(
         listener = Listener(where, writer, auditor)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: listener.stopping.set())
-        notice(t(f"正在监听 {parts.hostname}", f"listening to {parts.hostname}"))
-        listener.run(for_s)
+        listener.run(for_s, lambda: notice(t(f"正在监听 {parts.hostname}", f"listening to {parts.hostname}")))
     except BrokerFault as error:
         raise Failure(str(error), 69) from error
     except OSError as error:
@@ -141,16 +145,27 @@ def listen(
 @click.option("--park", default=None)
 @click.option("--auditor", "auditors", multiple=True, metavar="VKEY")
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count, help=t("并行进程数", "parks verified at once"))
+@SPARK
 @click.option("--json", "as_json", is_flag=True, help="{ok, logs: [{park, …, findings, completeness}], alarms}")
 def verify(
-    store: pathlib.Path, keys: tuple[str, ...], park: str | None, auditors: tuple[str, ...], jobs: int, as_json: bool
+    store: pathlib.Path,
+    keys: tuple[str, ...],
+    park: str | None,
+    auditors: tuple[str, ...],
+    jobs: int,
+    spark: str | None,
+    as_json: bool,
 ) -> None:
     """核验全部证据：改动、分叉、空洞、回退、重算 / verify everything in the store; exit 3 if anything is found."""
     opened = open_store(store)
     pin_keys(opened, keys)
     gc.disable()  # millions of objects and no cycles
     try:
-        result = verify_store(opened, park=park, auditors=auditors, jobs=jobs)
+        if spark is None:
+            result = verify_store(opened, park=park, auditors=auditors, jobs=jobs)
+        else:
+            with on_spark(spark, opened) as (fleet, session):
+                result = fleet.verify_store(session, opened, park, auditors)
     except (OSError, NoteError) as error:
         raise Failure(f"{store}: {error}", 78) from error
     finally:
@@ -206,6 +221,24 @@ def open_store(directory: pathlib.Path) -> Store:
         return Store(directory)
     except StoreFault as error:
         raise Failure(str(error), 78) from error
+
+
+@contextmanager
+def on_spark(master: str, store: Store) -> Iterator[tuple[Any, Any]]:
+    """audit.fleet and a session on the cluster, with everything folded. Exit 1 without the extra."""
+    try:
+        from audit import fleet
+        from audit.fold import fold
+    except ModuleNotFoundError as error:
+        raise Failure(
+            t(f"缺少 {error.name}:请安装 hubiao[fleet]", f"no {error.name}: install hubiao[fleet]"), 1
+        ) from error
+    fold(store)
+    session = fleet.session(master)
+    try:
+        yield fleet, session
+    finally:
+        session.stop()
 
 
 def pin_keys(store: Store, keys: tuple[str, ...]) -> None:

@@ -1,0 +1,80 @@
+"""What a province asks of its parks, in the SQL that DuckDB and Spark both speak and answer alike (no I/O).
+
+The table is `records`: the columns of audit.rows with `park` and `month` from the path. Each question is about parks
+one by one, so it may be asked of any number of them at once. Kept to what both engines mean the same by: no float, no
+average, no date function, no `max_by` (DuckDB passes over nulls, Spark does not), no order of nulls that matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from contract.records import plain
+
+# each log: what there is, indexes without a record, further records at an index, time that ran backwards
+LOGS = """
+WITH steps AS (
+  SELECT park, gateway, epoch, seq, fork, kind, at_ms, revision,
+         LAG(at_ms) OVER (PARTITION BY park, gateway, epoch ORDER BY seq, fork) AS before_ms
+  FROM records)
+SELECT park, gateway, epoch,
+       COUNT(*) AS records,
+       MAX(seq) + 1 - SUM(CASE WHEN fork = 0 THEN 1 ELSE 0 END) AS holes,
+       SUM(CASE WHEN fork > 0 THEN 1 ELSE 0 END) AS forks,
+       SUM(CASE WHEN kind = 'gap' THEN 1 ELSE 0 END) AS gaps,
+       SUM(CASE WHEN kind = 'event' THEN 1 ELSE 0 END) AS events,
+       SUM(CASE WHEN revision > 0 THEN 1 ELSE 0 END) AS revisions,
+       SUM(CASE WHEN at_ms < before_ms THEN 1 ELSE 0 END) AS backwards,
+       MIN(at_ms) AS first_ms, MAX(at_ms) AS last_ms
+FROM steps GROUP BY park, gateway, epoch ORDER BY park, gateway, epoch"""
+
+# each meter: slots with a reading, by quality; seconds between neighbours beyond the smallest step; registers that fell
+METERS = """
+WITH answers AS (
+  SELECT park, gateway, epoch, meter, slot_s, quality, register,
+         ROW_NUMBER() OVER (PARTITION BY park, gateway, epoch, meter, slot_s ORDER BY seq DESC) AS newest
+  FROM records WHERE kind = 'reading' AND fork = 0 AND meter IS NOT NULL AND slot_s IS NOT NULL),
+steps AS (
+  SELECT park, gateway, epoch, meter, slot_s, quality, register,
+         slot_s - LAG(slot_s) OVER (PARTITION BY park, gateway, epoch, meter ORDER BY slot_s) AS step_s,
+         LAG(register) OVER (PARTITION BY park, gateway, epoch, meter ORDER BY slot_s) AS before
+  FROM answers WHERE newest = 1)
+SELECT park, gateway, epoch, meter,
+       COUNT(*) AS slots,
+       SUM(CASE WHEN quality = 'measured' THEN 1 ELSE 0 END) AS measured,
+       SUM(CASE WHEN quality = 'interpolated' THEN 1 ELSE 0 END) AS interpolated,
+       SUM(CASE WHEN quality = 'estimated' THEN 1 ELSE 0 END) AS estimated,
+       SUM(CASE WHEN quality = 'substituted' THEN 1 ELSE 0 END) AS substituted,
+       MIN(slot_s) AS first_slot_s, MAX(slot_s) AS last_slot_s,
+       COALESCE(MAX(step_s), 0) - COALESCE(MIN(step_s), 0) AS longest_hole_s,
+       SUM(CASE WHEN register < before THEN 1 ELSE 0 END) AS falls
+FROM steps GROUP BY park, gateway, epoch, meter ORDER BY park, gateway, epoch, meter"""
+
+# each holder and period: its intervals in their newest revision, their energy, and how many have none that is exact
+ENERGY = """
+WITH newest AS (
+  SELECT park, COALESCE(tenant, '') AS tenant, COALESCE(point, '') AS point, role, period, quality, kwh,
+         ROW_NUMBER() OVER (PARTITION BY park, gateway, epoch, tenant, point, role, slot_s ORDER BY seq DESC) AS newest
+  FROM records WHERE kind = 'interval' AND fork = 0 AND role IS NOT NULL AND period IS NOT NULL)
+SELECT park, tenant, point, role, period,
+       COUNT(*) AS intervals,
+       SUM(kwh) AS kwh,
+       SUM(CASE WHEN quality = 'measured' THEN kwh ELSE NULL END) AS measured_kwh,
+       SUM(CASE WHEN kwh IS NULL THEN 1 ELSE 0 END) AS unreadable
+FROM newest WHERE newest = 1
+GROUP BY park, tenant, point, role, period ORDER BY park, tenant, point, role, period"""
+
+QUESTIONS = {"logs": LOGS, "meters": METERS, "energy": ENERGY}
+
+Answer = dict[str, Any]
+
+
+def answers(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Answer]:
+    """Rows as an engine gives them, in plain JSON: decimals as text without trailing zeros."""
+    return [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    return plain(value.normalize()) if isinstance(value, Decimal) else value
