@@ -45,13 +45,13 @@ def survey(store: pathlib.Path, park: str | None, spark: str | None, as_json: bo
 def _show(found: dict[str, list[dict[str, Any]]]) -> None:
     head = (
         *(t("园区", "park"), t("记录", "records"), t("空洞", "holes"), t("分叉", "forks"), t("缺口", "gaps")),
-        *(t("时钟倒走", "clock back"), t("电表", "meters"), t("时刻", "slots"), t("估算", "estimated")),
-        *(t("示数倒走", "falls"), t("租户 kWh", "tenants kWh")),
+        *(t("电表", "meters"), t("时刻", "slots"), t("估算", "estimated"), t("示数倒走", "falls")),
+        t("租户 kWh", "tenants kWh"),
     )
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     energy: dict[str, Decimal] = defaultdict(Decimal)
     for row in found["logs"]:
-        for name in ("records", "holes", "forks", "gaps", "backwards"):
+        for name in ("records", "holes", "forks", "gaps"):
             sums[row["park"]][name] += row[name]
     for row in found["meters"]:
         sums[row["park"]]["meters"] += 1
@@ -60,5 +60,5 @@ def _show(found: dict[str, list[dict[str, Any]]]) -> None:
     for row in found["energy"]:
         if row["role"] == "tenant" and row["kwh"] is not None:
             energy[row["park"]] += Decimal(row["kwh"])
-    names = ("records", "holes", "forks", "gaps", "backwards", "meters", "slots", "estimated", "falls")
+    names = ("records", "holes", "forks", "gaps", "meters", "slots", "estimated", "falls")
     table(head, [(park, *(sums[park][name] for name in names), plain(energy[park])) for park in sorted(sums)])
