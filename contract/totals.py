@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from contract.energy import EXACT, SlotValue, ValueAt
 from contract.plan import Plan, Subject
@@ -283,6 +283,27 @@ def _kw(kwh: Decimal, window_s: int) -> Decimal:
     with localcontext(Context(prec=EXACT.prec)):
         power = kwh * 3600 / window_s
         return power if power * window_s == kwh * 3600 else power.quantize(_KW_STEP, ROUND_HALF_UP)
+
+
+class Coverage(NamedTuple):
+    """One meter per customer (一户一表): how many of the tenants, and how much of their energy, it holds for."""
+
+    tenants: int
+    own: int
+    kwh: Decimal
+    own_kwh: Decimal
+
+
+def coverage(statements: Iterable[Statement]) -> Coverage:
+    """The park's coverage over the bounds that its tenants' statements have."""
+    tenants = [one for one in statements if one.tenant is not None]
+    own = [one for one in tenants if one.own_meter]
+    return Coverage(len(tenants), len(own), _energy(tenants), _energy(own))
+
+
+def _energy(statements: Iterable[Statement]) -> Decimal:
+    with localcontext(EXACT):
+        return sum((one.total for one in statements), Decimal(0))
 
 
 def _own_meter(plan: Plan, subject: Subject, from_s: int, to_s: int) -> bool:

@@ -21,7 +21,7 @@ from agent.history import History
 from contract.energy import SlotValue
 from contract.plan import Subject
 from contract.records import PERIODS, Interval, Quality, Reading, Statement, parse_slot, plain, record_fields
-from contract.totals import total
+from contract.totals import coverage, total
 
 FOUND = 3
 PERIOD_WORDS = {"sharp": "尖", "peak": "峰", "flat": "平", "valley": "谷", "deep_valley": "深谷"}
@@ -72,6 +72,8 @@ def statement(
         document([record_fields(one) for one in found])
     else:
         _show(found, (store.private or {}).get("tenants", []), offset_s)
+        if tenant is None:
+            _cover(found)
     for one in withheld:
         meters = ", ".join(sorted({segment.meter for segment in one.segments} & lacking))
         zh = f"{one.tenant or one.point}: 电表 {meters} 的型号只有单一来源,未经验收(hubiao commission),不作结算"
@@ -90,6 +92,7 @@ def _show(found: list[Statement], tenants: list[dict[str, Any]], offset_s: int) 
         t("合计", "total"),
         t("不确定", "uncertain"),
         t("最大需量", "max kW"),
+        t("独立分表", "own meter"),
         t("完整", "complete"),
     ]
     table(head, [_cells(one, names, periods) for one in found])
@@ -97,6 +100,14 @@ def _show(found: list[Statement], tenants: list[dict[str, Any]], offset_s: int) 
         for first, last in one.missing:
             span = f"{_local(first, offset_s)} … {_local(last, offset_s)}"
             notice(f"{one.tenant or one.point}: " + t(f"缺 {span}", f"missing {span}"))
+
+
+def _cover(found: list[Statement]) -> None:
+    """One meter per customer, of the whole park."""
+    covered = coverage(found)
+    if covered.tenants:
+        part = f"{covered.own}/{covered.tenants}, {plain(covered.own_kwh)}/{plain(covered.kwh)} kWh"
+        notice(t(f"一户一表(独立分表): {part}", f"one meter per customer: {part}"))
 
 
 def statements(history: History, from_s: int, to_s: int, tenant: str | None = None) -> list[Statement]:
@@ -145,8 +156,9 @@ def _cells(one: Statement, names: dict[str, Any], periods: Iterable[str]) -> lis
     known = [one.periods.get(period) for period in periods]
     other = one.total - sum((kwh for kwh in known if kwh is not None), Decimal(0))
     figures = [*known, other or None, one.total, one.uncertain_kwh, one.max_demand_kw]
+    yes = {True: t("是", "yes"), False: t("否", "no")}
     texts = [None if figure is None else plain(figure) for figure in figures]
-    return [f"{who} {name}" if name else who, *texts, t("是", "yes") if one.complete else t("否", "no")]
+    return [f"{who} {name}" if name else who, *texts, yes[one.own_meter], yes[one.complete]]
 
 
 def _local(slot: str, offset_s: int) -> str:

@@ -8,6 +8,7 @@ from ledger_park import DAY, HOUR, Values, fitting, local, plan, point, tenancy
 from contract import ledger
 from contract.plan import Plan, Subject
 from contract.records import Day, Interval, Statement, slot_instant
+from contract.totals import coverage
 
 ACME, BOLT = Subject("acme", None, "tenant"), Subject("bolt", None, "tenant")
 NOON = local("2026-07-10 12:00")
@@ -252,6 +253,23 @@ def test_one_meter_several_tenants_shows_no_registers_and_is_no_own_meter():
     assert (span.start, span.end, span.kwh, span.start_seq, span.end_seq) == (None, None, Decimal("1.5"), 0, 2)
     assert (made[NOON].segments[0].start, made[NOON].segments[0].end) == (None, None)
     assert (list(park.holdings(NOON)), whole.own_meter) == ([ACME, BOLT], False)
+
+
+def test_one_meter_per_customer_covers_tenants_and_energy_of_those_with_a_meter_of_their_own():
+    park = plan(
+        [point("p"), point("q"), point("hall", role="public")],
+        [tenancy("p", "acme"), tenancy("q", "bolt", "0.5")],
+    )
+    value = Values()
+    for name, end in (("p", "4"), ("q", "7"), ("hall", "99")):
+        value.run(name, NOON, QUARTER, ["1", end])
+    bounds = (NOON, NOON + QUARTER)
+    made = [
+        ledger.total(park, who, *bounds, intervals(park, who, value, *bounds), kind=Statement)
+        for who in park.holdings(NOON)
+    ]
+    assert coverage(made) == (2, 1, Decimal(6), Decimal(3))  # neither the hall nor the vacant half are tenants
+    assert coverage([]) == (0, 0, 0, 0)
 
 
 def test_nested_sub_meters_count_the_parent_minus_children_period_by_period():
