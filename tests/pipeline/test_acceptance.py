@@ -19,7 +19,8 @@ from agent.cli import cli
 from agent.reader import Reader
 from audit.park_evidence import ParkEvidence
 from audit.report import _doubts
-from audit.store import Store, Writer
+from audit.store import Store
+from audit.writer import Writer
 from config.load import load
 from contract.acceptance import Acceptances, evidence_of, one_source
 from contract.records import Event, Interval, decode, parse_instant
@@ -109,7 +110,6 @@ def test_an_auditor_finds_the_same_meters_in_the_log_alone(tmp_path: Path, monke
         for _, record, _ in reader.records(reader.epochs[-1]):
             assert record is not None
             writer.append(record)
-        writer.commit()
         writer.close()
         reader.close()
         evidence = ParkEvidence(Store(tmp_path / name / "store"), "xihu-01")
@@ -121,7 +121,7 @@ def test_the_auditors_verdict_on_its_tenant_is_grey() -> None:
         meters=lambda tenant, days: [{"meter": "m-104"}], events=lambda meters, days: [], not_accepted={"m-104"}
     )
     use = SimpleNamespace(total=1, owed=0, missing=0)
-    payer = SimpleNamespace(name="cord", rows=[object()], use=use, own_use=None, days=None)
+    payer = SimpleNamespace(name="cord", rows=[object()], use=use, own_use=None, days=None, breaks=[])
     case = SimpleNamespace(evidence=evidence, days=(None, None), limits=None)
     assert _doubts(case, payer) == ("METER_NOT_ACCEPTED",)  # type: ignore[arg-type]  # what it reads of them
     evidence.not_accepted = set()
