@@ -7,7 +7,7 @@ say whether the bill agrees with itself (`bill_check`) nor whether prices are th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
 
@@ -87,7 +87,7 @@ def read_lines(paper: Paper, *, tax: bool | None = None) -> Bill:
         if row.kind == "line":
             line = _line(row, tax, faults)
             if line is not None:
-                lines.append(line)
+                lines.append(_filled_down(line, lines[-1:]))
             span = _span(row, faults)
             if span is not None and not row.cells.get("for_month"):
                 spans.add(span)
@@ -152,6 +152,14 @@ def _line(row: Row, tax: bool | None, faults: list[str]) -> BillLine | None:
         for_month=_month(row, faults),
         tax=has_tax,
     )
+
+
+def _filled_down(line: BillLine, before: Sequence[BillLine]) -> BillLine:
+    """A category written once for all periods of an item, as merged cells come out in CSV."""
+    for above in before:
+        if not line.category and _without_period(line.name) == _without_period(above.name):
+            return replace(line, category=above.category)
+    return line
 
 
 def _span(row: Row, faults: list[str]) -> Days | None:

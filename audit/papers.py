@@ -13,7 +13,7 @@ import pathlib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from audit.paper_columns import (
@@ -30,7 +30,7 @@ from audit.paper_columns import (
     REFUND_COLUMNS,
     REPEATABLE,
 )
-from audit.spreadsheet import Line, PaperError, read_lines
+from audit.spreadsheet import Line, PaperError, read_sheets
 
 __all__ = [
     "FEE",
@@ -70,7 +70,7 @@ class Row(NamedTuple):
 class Paper:
     """A paper as read. `above`: the text before the header; `headers`: header of each field that there is.
 
-    `skipped`: (row, text) that is no row of the table; `unread`: headers that were not understood.
+    `skipped`: (row, text) that is no row of the table, row 0 for a whole sheet; `unread`: headers not understood.
     """
 
     rows: tuple[Row, ...]
@@ -84,35 +84,49 @@ def read_bill(path: pathlib.Path, columns: Mapping[str, str] | None = None) -> P
     """A grid bill. `columns`: further headers → field. Raises PaperError, OSError."""
     if path.suffix.lower() == ".json":
         return _json(path, "bill_items")
-    return read_table(read_lines(path), _names(BILL_COLUMNS, BILL_ALIASES, columns), fees=False)
+    return _read(path, _names(BILL_COLUMNS, BILL_ALIASES, columns), fees=False)
 
 
 def read_charges(path: pathlib.Path, columns: Mapping[str, str] | None = None) -> Paper:
     """The tenants' charges, also with fees in columns of their own. Raises PaperError, OSError."""
     if path.suffix.lower() == ".json":
         return _json(path, "charges")
-    return read_table(read_lines(path), _names(CHARGE_COLUMNS, CHARGE_ALIASES, columns), fees=True)
+    return _read(path, _names(CHARGE_COLUMNS, CHARGE_ALIASES, columns), fees=True)
 
 
 def read_prices(path: pathlib.Path, columns: Mapping[str, str] | None = None) -> Paper:
     """A published price table. Raises PaperError, OSError."""
-    return read_table(read_lines(path), _names(PRICE_COLUMNS, PRICE_ALIASES, columns), fees=False)
+    return _read(path, _names(PRICE_COLUMNS, PRICE_ALIASES, columns), fees=False)
 
 
 def read_refunds(path: pathlib.Path, columns: Mapping[str, str] | None = None) -> Paper:
     """What was paid back to tenants. Raises PaperError, OSError."""
-    return read_table(read_lines(path), _names(REFUND_COLUMNS, REFUND_ALIASES, columns), fees=False)
+    return _read(path, _names(REFUND_COLUMNS, REFUND_ALIASES, columns), fees=False)
 
 
-def read_table(lines: Sequence[Line], names: Mapping[str, str], *, fees: bool) -> Paper:
-    """The rows below the header. Raises PaperError without a header, or with a field there twice."""
+def _read(path: pathlib.Path, names: Mapping[str, str], *, fees: bool) -> Paper:
+    """The one sheet that is such a table; others are told, and two are refused: nobody said which is meant."""
+    sheets = read_sheets(path)
+    found = [(sheet, paper) for sheet in sheets if (paper := _table(sheet.lines, names, fees=fees)) is not None]
+    if not found:
+        expected = " ".join(names)
+        raise PaperError(f"no header row; expected columns like {expected[:120]}")
+    if len(found) > 1:
+        several = ", ".join(sheet.name for sheet, _ in found)
+        raise PaperError(f"several sheets are such tables ({several}): save each as a file of its own")
+    ((chosen, paper),) = found
+    others = tuple((0, f"工作表 {sheet.name}") for sheet in sheets if sheet is not chosen)
+    return replace(paper, skipped=(*paper.skipped, *others))
+
+
+def _table(lines: Sequence[Line], names: Mapping[str, str], *, fees: bool) -> Paper | None:
+    """The rows below the header, None without one. Raises PaperError with a field there twice."""
     for at, line in enumerate(lines):
         fields, labels, depth = _header(lines[at : at + 2], names, fees=fees)
         if len({field for field in fields if field and not field.startswith(FEE)}) >= _MIN_FIELDS:
             above = " ".join(dict.fromkeys(cell for before in lines[:at] for cell in before.cells if cell))
             return _below(lines[at + depth :], fields, labels, line, above)
-    expected = " ".join(names)
-    raise PaperError(f"no header row; expected columns like {expected[:120]}")
+    return None
 
 
 def written_name(text: str) -> str:

@@ -204,10 +204,9 @@ def _papers(page: Page) -> str:
             place = page.t(f"第 {found['row']} 行", f"row {found['row']}")
             figures = f"{found['stated'] or '—'} / {found['computed']}"
             items.append(f"{place}：{escape(page.w(wording, found['code']))} {escape(figures)}")
-    items += [
-        f"{page.t('第', 'row ')}{row['row']}{page.t('行未作为收费行', ' is no charge')}：{escape(row['text'])}"
-        for row in papers["skipped"]
-    ]
+    for row in papers["skipped"]:
+        place = page.t(f"第 {row['row']} 行不是收费行：", f"row {row['row']} is no charge: ") if row["row"] else ""
+        items.append(place + escape(row["text"]) + ("" if place else page.t(" 未读", " not read")))
     items += [f"{page.t('未识别的列', 'column not understood')}：{escape(name)}" for name in papers["unread_columns"]]
     evidence = page.made["evidence"]
     if evidence is not None:

@@ -1,4 +1,4 @@
-"""Tables out of spreadsheets as people save them: .xlsx, or CSV in UTF-8 (with or without BOM) or GB18030.
+"""Tables out of spreadsheets as people save them: .xlsx, or CSV in UTF-8 (with or without BOM), GB18030 or UTF-16.
 
 Every line comes back as text with the number under which a spreadsheet shows it. What a merged range holds is repeated
 in all its cells and marked as repeated, so that a name may be filled down and an amount is not counted twice. What the
@@ -17,6 +17,7 @@ import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
 ERRORS = ("#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#N/A", "#NUM!", "#NULL!")
+_OLD_XLS = bytes.fromhex("d0cf11e0a1b11ae1")
 NEVER_COMPUTED = "#FORMULA!"  # ours: a formula whose value was never saved; no spreadsheet writes it
 
 
@@ -32,22 +33,25 @@ class Line(NamedTuple):
     repeated: frozenset[int] = frozenset()
 
 
-def read_lines(path: pathlib.Path) -> list[Line]:
-    """All lines of a CSV file or of a workbook's first sheet that holds anything. Raises PaperError, OSError."""
+class Sheet(NamedTuple):
+    """A sheet that holds anything; a CSV file is one without a name."""
+
+    name: str
+    lines: list[Line]
+
+
+def read_sheets(path: pathlib.Path) -> list[Sheet]:
+    """All sheets, hidden ones and hidden rows too. Raises PaperError, OSError."""
     raw = path.read_bytes()
-    return _xlsx(raw) if raw[:2] == b"PK" or path.suffix.lower() == ".xlsx" else _csv(raw)
+    if raw.startswith(_OLD_XLS):
+        raise PaperError("an old .xls workbook: open it and save it as .xlsx")
+    if raw[:2] == b"PK" or path.suffix.lower() == ".xlsx":
+        return _xlsx(raw)
+    return [Sheet("", _csv(raw))]
 
 
 def _csv(raw: bytes) -> list[Line]:
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        try:
-            text = raw.decode("gb18030")
-        except UnicodeDecodeError as error:
-            raise PaperError("neither .xlsx nor text in UTF-8 or GB18030") from error
-    if "\0" in text:
-        raise PaperError("neither .xlsx nor text in UTF-8 or GB18030")
+    text = _text(raw)
     first = next((line for line in text.splitlines() if line.strip(",;\t ")), "")
     delimiter = max(",\t;", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -62,16 +66,32 @@ def _csv(raw: bytes) -> list[Line]:
     return lines
 
 
-def _xlsx(raw: bytes) -> list[Line]:
+def _text(raw: bytes) -> str:
+    codecs = ("utf-16",) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "gb18030")
+    for codec in codecs:
+        try:
+            text = raw.decode(codec)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    raise PaperError("neither .xlsx nor text in UTF-8, GB18030 or UTF-16")
+
+
+def _xlsx(raw: bytes) -> list[Sheet]:
     """A value that a formula gives is the one saved with it; a workbook written by a program may lack it."""
     try:
         values = openpyxl.load_workbook(io.BytesIO(raw), data_only=True)
-        sheet = next((s for s in values.worksheets if any(map(any, s.iter_rows(values_only=True)))), None)
-        if sheet is None:
-            return []
-        formulas = openpyxl.load_workbook(io.BytesIO(raw))[sheet.title]
+        formulas = openpyxl.load_workbook(io.BytesIO(raw))
     except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, TypeError) as error:
+        if b"opendocument.spreadsheet" in raw[:100]:
+            raise PaperError("an OpenDocument sheet: open it and save it as .xlsx") from error
         raise PaperError(f"not an .xlsx workbook: {error}") from error
+    sheets = (Sheet(sheet.title, _lines(sheet, formulas[sheet.title])) for sheet in values.worksheets)
+    return [sheet for sheet in sheets if any(any(line.cells) for line in sheet.lines)]
+
+
+def _lines(sheet: Any, formulas: Any) -> list[Line]:
     rows = [[_cell(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
     for row in formulas.iter_rows():
         for cell in row:
