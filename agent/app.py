@@ -198,8 +198,7 @@ class Agent:
     def _remember(self, data: Path, books: Books) -> None:
         """What the log of this epoch says of the meters, and of the days still open."""
         now_ms = self.clock.wall_ms()
-        for seq, body in recent(data, self.log.epoch, now_ms // 1000 - 2 * 86400, now_ms // 1000 + 86400):
-            books.learn(seq, body)
+        books.learn_all(recent(data, self.log.epoch, now_ms // 1000 - 2 * 86400, now_ms // 1000 + 86400))
         books.resume(now_ms // 1000)
         polled = {metered.id: metered for metered in self.recorder.meters.values() if metered.polled}
         remember_meters(data, self.log.epoch, now_ms, polled, self.plan.interval_s)

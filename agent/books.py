@@ -35,6 +35,8 @@ from contract.totals import total
 
 logger = logging.getLogger(__name__)
 KEPT_S = 2 * DAY_S + 3600
+FOREVER_S = 2**62
+LEARNT_AT_ONCE = 2048  # records of the log, before what they said is packed
 FRESH_STEPS = 2  # not packed: the next sweep looks at them
 DAYS_KEPT_S = 70 * DAY_S  # days, of which statements are made: two billing periods
 BILLED = ("import", "export")  # of a reading's registers, what the ledger looks at
@@ -76,9 +78,17 @@ class Books:
     _spans: set[tuple[str, int, int]] = field(default_factory=set)  # days and statements to write again
     _closed_s: int = 0  # days and statements that ended up to here were written
     _recalled: set[tuple[int, int]] = field(default_factory=set)
-    _days_since_s: int = 2**62  # days that began from here on are in memory
+    _days_since_s: int = FOREVER_S  # days that began from here on are in memory
     _former: Plan | None = None  # what was in force before, while steps are still to be written under the new plan
     _replanned: set[int] = field(default_factory=set)
+
+    def learn_all(self, records: Iterable[tuple[int, Body]]) -> None:
+        """Takes records that stand in the log, and packs as it goes: as objects two days are a hundred megabytes."""
+        for n, (seq, body) in enumerate(records, 1):
+            self.learn(seq, body)
+            if n % LEARNT_AT_ONCE == 0:
+                self._pack(FOREVER_S)
+        self._pack(FOREVER_S)
 
     def learn(self, seq: int, body: Body) -> None:
         """Takes a record that stands in the log already."""
@@ -375,18 +385,19 @@ class Books:
     def _recall_span(self, from_s: int, to_s: int) -> None:
         if (from_s, to_s) not in self._recalled:
             self._recalled.add((from_s, to_s))
-            for seq, body in self.recall(from_s, to_s + 1, ()):  # the value at the end bounds the last step
-                self.learn(seq, body)
-            self._pack(to_s)  # a month of them may follow
+            self.learn_all(self.recall(from_s, to_s + 1, ()))  # the value at the end bounds the last step
 
     def _recall_days(self, pieces: list[tuple[int, int]]) -> None:
         """Days that a start did not read back."""
         if not pieces or pieces[0][0] >= self._days_since_s:
             return
         self._days_since_s = pieces[0][0]
-        for seq, body in self.recall(pieces[0][0], pieces[-1][1], ("day", "balance", "statement")):
-            if not isinstance(body, Balance) or parse_slot(body.to) - parse_slot(body.from_) == DAY_S:
-                self.learn(seq, body)
+        known = self.recall(pieces[0][0], pieces[-1][1], ("day", "balance", "statement"))
+        self.learn_all(
+            (seq, body)
+            for seq, body in known
+            if not isinstance(body, Balance) or parse_slot(body.to) - parse_slot(body.from_) == DAY_S
+        )
 
     def _pack(self, before_s: int) -> None:
         for shelves in (self.values, self.skews, self.intervals, self.days, self.statements):

@@ -200,7 +200,10 @@ class Log:
     async def read(self, first: int, count: int) -> list[tuple[int, bytes | None, bytes]]:
         """Committed (index, record or None where it was given up, leaf hash) from an index on."""
         if self._tail and self._tail[0][0] <= first:
-            return self._tail[first - self._tail[0][0] :][:count]
+            found = self._tail[first - self._tail[0][0] :][:count]
+            if found and found[-1][0] == self._tail[-1][0]:
+                self._tail = []  # handed over: a megabyte at 256 meters
+            return found
         return await self._store.records(self.epoch, first, count)
 
     async def set_aside(self, seq: int, reason: str) -> None:

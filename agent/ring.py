@@ -29,6 +29,7 @@ LEAST_FREED = 256 << 10
 PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA wal_autocheckpoint=256",
+    "PRAGMA cache_size=-512",  # KiB: a sweep of 256 meters dirties 300, and what is written is seldom read again
     "PRAGMA journal_size_limit=-1",
     "PRAGMA busy_timeout=5000",  # a reader may be finishing the WAL of an agent that was killed
 )

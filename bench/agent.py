@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,7 +27,12 @@ from simulators.broker import embedded_broker
 
 LINES, METERS = 8, 32
 SLOTS_A_DAY = 96
+PATIENCE_S = 120  # a store of two days is read back before the first request
 TICK = os.sysconf("SC_CLK_TCK")
+# pip compiles what it installs: a clone whose surroundings forbid bytecode would compile everything at each start
+INSTALLED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+INSTALLED["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / "hubiao-bench-bytecode")
+ONCE = "import agent.cli.run, agent.app, agent.migrations, config.load, drivers.dlt645.meter, drivers.modbus.meter"
 
 
 def cpu_s(pid: int) -> float:
@@ -46,8 +52,14 @@ def written(pid: int) -> int:
     return int(io.partition("\nwrite_bytes: ")[2].split()[0])
 
 
+def compiled() -> None:
+    """Everything that a start imports has been compiled."""
+    subprocess.run([sys.executable, "-c", ONCE], env=INSTALLED, check=True)
+
+
 async def whole_agent(minutes: int, protocol: str, fifo: int, lines: int = LINES) -> dict[str, Any]:
     """Starts the agent as systemd does and watches it for so many slots of a minute after the first."""
+    compiled()
     kind = protocol.partition("-")[0]
     wires = [Wire(kind, meters=METERS, fifo=fifo, tick_ms=7_000) for _ in range(lines)]
     paced = await Paced.start(wires)
@@ -58,7 +70,7 @@ async def whole_agent(minutes: int, protocol: str, fifo: int, lines: int = LINES
             began = time.monotonic()
             agent = await asyncio.create_subprocess_exec(
                 *(str(Path(sys.executable).with_name("hubiao")), "run", "--config", str(path)),
-                stderr=None,
+                env=INSTALLED,
             )
             try:
                 result = await _watch(agent.pid, paced, began, minutes)
@@ -69,11 +81,16 @@ async def whole_agent(minutes: int, protocol: str, fifo: int, lines: int = LINES
     return result
 
 
-async def _watch(pid: int, paced: Paced, began: float, minutes: int) -> dict[str, Any]:
+async def first_request(paced: Paced, began: float) -> float:
+    """Seconds from `began` (time.monotonic) until the first request was on a wire."""
     while not (first := [line["first_at"] for line in await paced.report() if line["first_at"]]):
         await asyncio.sleep(0.05)
-        assert time.monotonic() < began + 30, "no request within 30 s"
-    result: dict[str, Any] = {"first_request_s": round(min(first) - began, 3)}
+        assert time.monotonic() < began + PATIENCE_S, "no request"
+    return round(min(first) - began, 3)
+
+
+async def _watch(pid: int, paced: Paced, began: float, minutes: int) -> dict[str, Any]:
+    result: dict[str, Any] = {"first_request_s": await first_request(paced, began)}
     if not minutes:
         return result
     await _until_half_past()
