@@ -80,7 +80,7 @@ class Bill:
 def read_lines(paper: Paper, *, tax: bool | None = None) -> Bill:
     """The bill of a paper. `tax`: what the auditor says where the paper does not. Raises PaperError, a fault a line."""
     faults: list[str] = []
-    lines = []
+    lines: list[BillLine] = []
     total: Fraction | None = None
     spans: set[Days] = set()
     for row in paper.rows:
