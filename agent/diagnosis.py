@@ -60,7 +60,7 @@ class MeterEvidence:
     invalid: str = ""
     clock_off_s: int | None = None
     serial: tuple[str, str] | None = None  # configured, said
-    ratios: list[tuple[str, str, str]] = field(default_factory=list)  # name, configured, said
+    ratios: list[tuple[str, str, str]] = field(default_factory=list)  # name, configured or "", said
     voltages: dict[str, Decimal] = field(default_factory=dict)
     currents: dict[str, Decimal] = field(default_factory=dict)
     powers: dict[str, Decimal] = field(default_factory=dict)
@@ -286,8 +286,9 @@ def _content(meter: MeterEvidence) -> Iterable[Cause]:
         )
         yield _cause("other_serial", CERTAIN, zh, en)
     for name, configured, said in meter.ratios:
-        zh, en = f"{name.upper()} 配置 {configured},表内 {said}", f"{name.upper()} configured {configured}, set {said}"
-        yield _cause("ratio_mismatch", CERTAIN, zh, en)
+        zh = f"{name.upper()} 配置{f' {configured}' if configured else '里没有'},表内 {said}"
+        en = f"{name.upper()} configured {configured or 'nowhere'}, set {said}"
+        yield _cause("ratio_mismatch", CERTAIN if configured else LIKELY, zh, en)
     if meter.fell:
         said = f"{meter.fell[0]} → {meter.fell[1]}"
         rolled = _rolled_over(*map(Decimal, meter.fell))

@@ -44,6 +44,7 @@ TAILS = (8, 6)  # digits by which a meter is looked for whose address has other 
 SECOND_MODBUS_PROBE = (0, 1)
 EVENT_COUNTS = {"03300D00": "cover_open", "03300E00": "terminal_open"}
 RATIO_DI = {"ct": "04000306", "pt": "04000307"}
+NO_RATIO = "1/1"
 RATIO_TOLERANCE = Decimal("0.005")
 
 Tell = Callable[[str, str], None]  # what is being done (a word), for which meter or line
@@ -289,11 +290,13 @@ class Examination:
 
     def _timeout_s(self, meter: Mapping[str, Any]) -> float:
         """How long the agent waits for this meter, by its model."""
-        models = self._config["models"]
-        data: Mapping[str, Any] = next((one["data"] for one in models if one["id"] == meter["model"]), {})
+        data = self._model(meter)
         if meter["protocol"] == "modbus":
             return int(data.get("reply_timeout_ms", 1000)) / 1000
         return float(data.get("reply_timeout_s", Manners().reply_timeout_s))
+
+    def _model(self, meter: Mapping[str, Any]) -> Mapping[str, Any]:
+        return next((one["data"] for one in self._config["models"] if one["id"] == meter["model"]), {})
 
     async def _content(self, meter: Mapping[str, Any], found: MeterEvidence) -> None:
         """Clock, serial, ratios, phases, covers: each on its own, since meters lack some."""
@@ -305,9 +308,10 @@ class Examination:
         if said and meter["serial"] and said.lstrip("0") != str(meter["serial"]).lstrip("0"):
             found.serial = (str(meter["serial"]), said)
         found.ratios = [
-            (kind, str(meter[kind]), f"{ratio:f}")
+            (kind, meter[kind] or "", f"{ratio:f}")
             for kind, ratio in (await self._ratios(driver, found)).items()
-            if meter[kind] and abs(ratio - _ratio(str(meter[kind]))) > RATIO_TOLERANCE
+            if (meter[kind] or self._model(meter).get("values", "secondary") == "secondary")
+            and abs(ratio - _ratio(str(meter[kind] or NO_RATIO))) > RATIO_TOLERANCE
         ]
         for value in await _or_none(driver.telemetry()) or []:
             name, _, phase = value.name.rpartition("_")

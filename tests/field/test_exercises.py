@@ -173,6 +173,15 @@ def row(path: Path, config: dict[str, Any]) -> str:
     return f"| {path.stem} | {injected} | {exercise['cause']} | {said} |"
 
 
+NOT_THERE = {  # why an exercise changes nothing that doctor could see where it is played elsewhere
+    "changed-ct-modbus": "its model has no ratio register that matters",
+    "exchanged-meter": "no serial is configured to compare with",
+    "reset-register": "eight rounds of this quick line are over before it happens",
+    "rollover": "eight rounds of this quick line are over before it happens",
+    "wrong-speed": "its line has that speed",
+}
+
+
 def elsewhere(config: dict[str, Any]) -> str:
     """The exercises of single meters played at every other meter of the park: what can be said of all of them."""
     cases, named, wrong = 0, [], []
@@ -187,7 +196,7 @@ def elsewhere(config: dict[str, Any]) -> str:
             causes = causes_of(examine(config, moved, meter["line"]))
             cases += 1
             if cause not in [said.code for said in causes.get(meter["id"], [])]:
-                named.append(f"{path.stem} at {meter['id']}: {_said(causes)}")
+                named.append(f"{path.stem} at {meter['id']}: {_said(causes) or NOT_THERE.get(path.stem, 'nothing')}")
             wrong += [
                 f"{path.stem} at {meter['id']}: {name} {said.code}"
                 for name, all_of in causes.items()
