@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from agent.cli.output import document, notice, table
+from agent.cli.read_names import bits_in_words, in_words
 from agent.cli.words import language, t
 from drivers.describe import describe
 
@@ -79,10 +80,11 @@ def _rows(one: dict[str, Any]) -> list[tuple[Any, ...]]:
         return [("modbus-rtu", direction, one["unit"], function, item, count, said)]
     protocol = "dlt645" + (f"-{one['edition']}" if one["edition"] else "")
     head = (protocol, direction, one["address"], one["control"], one["di"], one["name"])
-    return [(*head, _said(value)) for value in one["values"]] or [(*head, None)]
+    return [(*head, _said(value, one["di"] or "")) for value in one["values"]] or [(*head, None)]
 
 
-def _said(value: dict[str, Any]) -> str:
+def _said(value: dict[str, Any], di: str) -> str:
+    name = in_words(value["name"], di)
     if value["value"] is None:
-        return t("无效", "invalid") + f" {value['invalid']}"
-    return f"{value['name']} {value['value']} {value['unit']}".rstrip()
+        return f"{name} " + t("无效", "invalid") + f" {value['invalid']}"
+    return f"{name} {bits_in_words(value['value'])} {value['unit']}".rstrip()

@@ -17,7 +17,7 @@ from agent.cli import Failure
 from agent.cli.output import document, notice, table
 from agent.cli.read_faults import FAILED, exit_code, explain
 from agent.cli.read_line import TraceWriter
-from agent.cli.read_names import in_words
+from agent.cli.read_names import bits_in_words, in_words
 from agent.cli.read_rows import Reading, Row, read_meter
 from agent.cli.read_target import Options, Target, target_of
 from agent.cli.words import t
@@ -142,7 +142,9 @@ def _item(row: Row, target: Target) -> str:
 
 
 def _shown(row: Row) -> str:
-    return t("无效", "invalid") + f" {row.invalid}" if row.value is None else str(_value(row.value))
+    if row.value is None:
+        return t("无效", "invalid") + f" {row.invalid}"
+    return bits_in_words(row.value) if isinstance(row.value, str) else f"{row.value:f}"
 
 
 def _value(value: Decimal | str | None) -> str | None:
