@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from audit.case_values import CaseError, Values
 
+ZERO = Fraction()
 GREEN, YELLOW, RED, GREY = "green", "yellow", "red", "grey"
 
 # Every reason code: when it is given, zh and en
@@ -110,6 +111,7 @@ class ParkFacts:
     comparable: bool = True  # bill and charges cover the same days
     doubts: tuple[str, ...] = ()  # like missing inputs
     gaps: tuple[str, ...] = ()  # no green with them, and no other colour changed
+    doubtful: Fraction = Fraction()  # over the cap, but only for energy that the evidence may lack
 
 
 def tenant_verdict(tenant: TenantFacts, limits: Thresholds) -> Verdict:
@@ -146,8 +148,9 @@ def park_verdict(park: ParkFacts, tenants: Sequence[Verdict], limits: Thresholds
     doubts += [*park.missing, *park.doubts]
     if doubts:
         return Verdict(GREY, tuple(doubts))
-    if park.cap is not None and park.charged - park.cap > limits.tolerance_yuan:
-        return Verdict(_degree(park.charged - park.cap, park.cap, limits), ("CAP_EXCEEDED", *park.gaps))
+    over = ZERO if park.cap is None else park.charged - park.cap - park.doubtful
+    if park.cap is not None and over > limits.tolerance_yuan:
+        return Verdict(_degree(over, park.cap, limits), ("CAP_EXCEEDED", *park.gaps))
     single: list[str] = [reason for reason in ("TENANT_OVER", "KWH_MISMATCH") if reason in of_tenants]
     if any(tenant.colour == GREY and set(tenant.reasons) - set(park.gaps) for tenant in tenants):
         single.append("TENANT_GREY")

@@ -44,6 +44,7 @@ from audit.written import month_span
 from contract.sheet import BREAKS
 
 ZERO = Fraction()
+_LACKING = {"METER_EXCHANGED", "READINGS_MISSING"}  # doubts of a tenant whose energy may be more than is known
 _END_USE = ("tenant", "operator", "public")
 
 
@@ -68,7 +69,7 @@ def make_report(
     for n, payer in enumerate(case.payers):
         verdict = _combine([verdicts[n] for _, verdicts, _ in readings])
         tenants.append(tenant_part(case, payer, verdict, readings[0][2][n]))
-    facts = _park_facts(case, case.strict, readings[0][1])
+    facts = _park_facts(case, case.strict, *readings[0][1:])
     return {
         "park": park,
         "method": METHOD,
@@ -262,7 +263,7 @@ def _breaks(case: Case, payer: Payer) -> list[Mapping[str, Any]]:
 def _judge(case: Case, settled: Settled) -> tuple[Verdict, list[Verdict], list[TenantFacts]]:
     facts = [_tenant_facts(case, payer, settled) for payer in case.payers]
     verdicts = [tenant_verdict(fact, case.limits) for fact in facts]
-    return park_verdict(_park_facts(case, settled, verdicts), verdicts, case.limits), verdicts, facts
+    return park_verdict(_park_facts(case, settled, verdicts, facts), verdicts, case.limits), verdicts, facts
 
 
 def _tenant_facts(case: Case, payer: Payer, settled: Settled) -> TenantFacts:
@@ -283,7 +284,7 @@ def _tenant_facts(case: Case, payer: Payer, settled: Settled) -> TenantFacts:
     )
 
 
-def _park_facts(case: Case, settled: Settled, verdicts: Sequence[Verdict]) -> ParkFacts:
+def _park_facts(case: Case, settled: Settled, verdicts: Sequence[Verdict], facts: Sequence[TenantFacts]) -> ParkFacts:
     rows = [row for payer in case.payers for row in payer.rows] + case.unmatched
     of_tenants = {reason for verdict in verdicts for reason in verdict.reasons}
     gaps = [code for code in ("CHARGE_MISSING",) if code in of_tenants]
@@ -309,6 +310,7 @@ def _park_facts(case: Case, settled: Settled, verdicts: Sequence[Verdict]) -> Pa
         comparable=case.comparable,
         doubts=tuple(doubts),
         gaps=tuple(gaps),
+        doubtful=sum((fact.over for fact in facts if _LACKING & set(fact.doubts)), ZERO),
     )
 
 

@@ -69,17 +69,22 @@ def make(
     *,
     serials: dict[int, tuple[str, str]] | None = None,
     silent: Collection[tuple[str, int]] = (),
-    config: str = "",
+    model: str = "",
     fixed: str = "0",
 ) -> Park:
-    """A store of so many days. serials: day → (meter, what it says it is at noon). silent: (meter, day)."""
+    """A store of so many days.
+
+    serials: day → (meter, what it says it is at noon). silent: (meter, day), all of it but midnight.
+    model: of the Modbus meter that t-bolt has instead.
+    """
     begin_s = parse_instant(f"{first}T00:00:00.000Z") // 1000 - 8 * 3600
     names = {"m-000": "role: master, ct: 200/5, multiplier: 40", **{m: said for m, (said, _, _) in METERS.items()}}
-    common = "line: east, protocol: dlt645-2007, max_a: 60, phases: 3, digits: 6"
-    meters = "\n".join(
-        f'  - {{id: {name}, address: "{n:012d}", {common}, {said}}}' for n, (name, said) in enumerate(names.items(), 1)
-    )
-    config_ = configuration(YAML.format(meters=meters) + config)
+    common = "line: east, max_a: 60, phases: 3"
+    wires = {name: f'protocol: dlt645-2007, address: "{n:012d}", digits: 6' for n, name in enumerate(names, 1)}
+    if model:
+        wires["m-102"] = f"protocol: modbus, unit: 2, model: {model}"
+    meters = "\n".join(f"  - {{id: {name}, {common}, {wires[name]}, {said}}}" for name, said in names.items())
+    config_ = configuration(YAML.format(meters=meters))
 
     @cache
     def day_sums(meter: str) -> list[Fraction]:

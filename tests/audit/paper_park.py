@@ -30,7 +30,7 @@ class Park:
 
     id: str
     first: date  # day 0
-    store: Path
+    store: Path | None  # None: papers alone
     key: str
     energy: Callable[[str, int, int], dict[str, Fraction]]
     register: Callable[[str, int], Fraction]
@@ -65,8 +65,9 @@ class Park:
 
     def report(self, papers: list[str], path: Path, *arguments: str) -> dict[str, Any]:
         """What the command says in JSON; the page is in r.html."""
-        words = [*papers, "--store", str(self.store), "--park", self.id, "--key", self.key]
-        words += ["--out", str(path / "r.html"), "--json", *arguments]
+        words = [*papers, "--park", self.id, "--out", str(path / "r.html"), "--json", *arguments]
+        if self.store is not None:
+            words += ["--store", str(self.store), "--key", self.key]
         result = CliRunner().invoke(cli, ["--lang", "zh", "audit", "report", *words])
         assert result.exit_code == 0, result.output
         made: dict[str, Any] = json.loads(result.stdout)

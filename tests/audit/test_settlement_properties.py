@@ -101,6 +101,37 @@ def test_the_order_of_tenants_matters_only_where_remainders_tie(uses: list[int],
     assert sum(listed.values()) == sum(shuffled.values()) == Fraction(bill, 100)
 
 
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(parks(), st.integers(0, 2**32))
+def test_permuting_the_points_of_any_park_moves_cents_between_equal_remainders_only(
+    park: dict[str, Any], seed: int
+) -> None:
+    shuffled = {**park, "points": random.Random(seed).sample(park["points"], len(park["points"]))}
+    one, other = settle(inputs(park)), settle(inputs(shuffled))
+    sums = ("allowed_max_tenants_yuan", "operator_share_yuan", "common_share_not_chargeable_yuan", "loss_rate")
+    listed, moved = (_allowed(result) for result in (one, other))
+    if len({*_remainders(park)}) == len(_remainders(park)):
+        assert listed == moved
+        assert [one[key] for key in sums] == [other[key] for key in sums]
+    assert all(abs(listed[name] - moved[name]) <= Fraction(1, 100) for name in listed)
+    assert listed.keys() == moved.keys()
+    assert one["bill_passable_yuan"] == other["bill_passable_yuan"]
+
+
+def _allowed(result: dict[str, Any]) -> dict[str, Fraction]:
+    return {row["tenant"]: Fraction(row["allowed_yuan"]) for row in result["tenants"]}
+
+
+def _remainders(park: dict[str, Any]) -> list[Fraction]:
+    """What is left of each share below the cent, to nine more places: the same park with a bill so much dearer."""
+    dear = 10**9
+    lines = [(period, yuan * dear, passable) for period, yuan, passable in park["lines"]]
+    result = settle(inputs({**park, "lines": lines}))
+    shares = [*_allowed(result).values(), Fraction(result["common_share_not_chargeable_yuan"])]
+    shares.append(Fraction(result["operator_share_yuan"]))
+    return [share * 100 / dear % 1 for share in shares]
+
+
 @given(st.lists(st.fractions(-1000, 1000, max_denominator=97), min_size=1, max_size=8))
 def test_largest_remainders_are_at_most_a_step_off(exact: list[Fraction]) -> None:
     whole = rounded(sum(exact, Fraction()))
