@@ -6,6 +6,7 @@ does it. A row of `batch` has as its id epoch number × 2^40 + first index.
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import subprocess
@@ -26,7 +27,9 @@ CHILD_LIMIT_S = 600.0  # a migration may copy a table of years
 
 
 def migrate(path: Path) -> None:
-    """Brings a store to the present schema, making it where there is none. sqlite3.Error; OSError: the child fell."""
+    """Brings a store to the present schema, making it where there is none. sqlite3.Error; OSError where the child fell,
+    or the store is of a newer program, which is no damage: it is left as it is.
+    """
     if _is_present(path):
         return
     command = [sys.executable, "-m", "agent.migrations", str(path)]
@@ -49,6 +52,9 @@ def _is_present(path: Path) -> bool:
     try:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
             return False
-        return db.execute("SELECT 1 FROM _sqlite_migrations WHERE name = ?", (LATEST,)).fetchone() is not None
+        newest = max((name for (name,) in db.execute("SELECT name FROM _sqlite_migrations")), default="")
     finally:
         db.close()
+    if newest > LATEST:  # their names begin with numbers
+        raise OSError(errno.EINVAL, f"of a newer hubiao (schema {newest}, this one knows {LATEST})", str(path))
+    return bool(newest == LATEST)

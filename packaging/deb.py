@@ -35,7 +35,11 @@ Description: per-tenant energy of a resale park, with evidence
 """
 DEPENDS = ("python3 (>= 3.11)", "python3 (<< 3.12)", "passwd")
 SCRIPTS = ("postinst", "prerm", "postrm")
-DOCUMENTS = ("README.md", "README.zh-CN.md", "CHANGELOG.md", "SECURITY.md", "docs/operations.md", "docs/security.md")
+DOCUMENTS = (
+    *("README.md", "README.zh-CN.md", "CHANGELOG.md", "SECURITY.md"),
+    *("docs/operations.md", "docs/operations.zh.md", "docs/security.md", "docs/security.zh.md"),
+    *("docs/troubleshooting.md", "docs/troubleshooting.zh.md"),
+)
 
 
 def build(
@@ -72,6 +76,7 @@ def build(
             ["dpkg-deb", "--root-owner-group", "-Zxz", "--threads-max=1", "--build", str(tree), str(path)],
             check=True,
             stdout=subprocess.DEVNULL,
+            env={**os.environ, "SOURCE_DATE_EPOCH": str(seconds)},  # else the archive's own date is now
         )
         return path
 

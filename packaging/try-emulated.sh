@@ -10,7 +10,7 @@ if [ "${TRY_INSIDE:-}" != yes ]; then
     root=${3:-$(mktemp -d)/root}
     if [ ! -d "$root" ]; then
         trap 'rm -rf --one-file-system "$root"' EXIT
-        debootstrap --arch="$architecture" --variant=minbase --include=python3,python3-cryptography bookworm "$root" ${MIRROR:-} > "$root.log" 2>&1 ||
+        debootstrap --arch="$architecture" --variant=minbase --include=python3,python3-cryptography,python3-cffi-backend bookworm "$root" ${MIRROR:-} > "$root.log" 2>&1 ||
             { tail -5 "$root.log" >&2; exit 1; }
     fi
     root=$(realpath "$root")

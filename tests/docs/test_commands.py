@@ -23,7 +23,33 @@ ROOT = Path(__file__).parents[2]
 WRITTEN = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 PAGES = [page for page in WRITTEN if "```console" in page.read_text(encoding="utf-8")]
 LIMIT_S = 180  # for one command, on a machine that is busy with the other tests
-PAIRS = (("README.md", "README.zh-CN.md"), ("docs/field-guide.md", "docs/field-guide.zh.md"))
+# English and Chinese of one page
+PAIRS = [
+    ("README.md", "README.zh-CN.md"),
+    *(
+        (str(page.relative_to(ROOT)).replace(".zh.md", ".md"), str(page.relative_to(ROOT)))
+        for page in WRITTEN
+        if ".zh.md" in page.name
+    ),
+]
+READ_BY_USERS = [
+    "quick-start",
+    "operations",
+    "security",
+    "troubleshooting",
+    "faq",
+    "hardware-checklist",
+    "status-page",
+    "exercises",
+    "ledger",
+    "field-guide",
+    "auditor",
+    "consumer",
+    "contract",
+    "reference/configuration",
+    "reference/meter-models",
+    "reference/events",
+]
 
 
 def in_chinese(page: Path) -> bool:
@@ -117,6 +143,31 @@ def _look_up(words: list[str], where: str) -> None:
             inner = command.get_command(click.Context(command), word)
             assert inner is not None, f"{where}: no verb {word}"
             command = inner
+
+
+def test_every_page_that_users_read_is_there_in_chinese_too() -> None:
+    docs = ROOT / "docs"
+    assert [name for name in READ_BY_USERS if not (docs / f"{name}.zh.md").exists()] == []
+
+
+@pytest.mark.parametrize(("english", "chinese"), PAIRS)
+def test_both_languages_have_the_same_sections(english: str, chinese: str) -> None:
+    levels = []
+    for page in (english, chinese):
+        text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)
+        levels.append(re.findall(r"^(#+) ", text, re.M))
+    assert levels[0] == levels[1]
+
+
+@pytest.mark.parametrize(("english", "chinese"), PAIRS)
+def test_a_page_leads_to_pages_in_its_own_language(english: str, chinese: str) -> None:
+    chinese_of = {(ROOT / one).resolve(): (ROOT / other).resolve() for one, other in PAIRS}
+    for page, wrong, other in (
+        (ROOT / english, set(chinese_of.values()), ROOT / chinese),
+        (ROOT / chinese, set(chinese_of), ROOT / english),
+    ):
+        links = re.findall(r"\]\(([^)#\s]+\.md)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        assert not [link for link in links if (page.parent / link).resolve() in wrong - {other.resolve()}], page
 
 
 @pytest.mark.parametrize(("english", "chinese"), PAIRS)
