@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: help setup demo test check bench soak schemas dist clean
+.PHONY: help setup demo test check bench soak schemas dist site clean
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile
 
@@ -39,6 +39,12 @@ soak: setup  ## hours of a park with faults
 
 dist: setup  ## wheelhouses and .deb packages, in dist/
 	$(BIN)/python packaging/build.py
+
+site: setup  ## the documentation as a site, in build/site; ends where a link leads nowhere
+	@[ -x build/site-venv/bin/mkdocs ] || { $(PYTHON) -m venv --without-pip build/site-venv && \
+		$(BIN)/python -m pip --python build/site-venv/bin/python install --quiet --disable-pip-version-check \
+		--require-hashes -r packaging/site/requirements.lock; }
+	@NO_MKDOCS_2_WARNING=1 build/site-venv/bin/python packaging/site/build.py
 
 clean:  ## takes away what make made
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,4 +15,5 @@ else
     exit 1
 fi
 pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# setuptools warns at length about directories of data, which are declared
+PYTHONWARNINGS=ignore pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . 2>.venv/install.log || { cat .venv/install.log >&2; exit 1; }
