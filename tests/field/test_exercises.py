@@ -1,11 +1,13 @@
 """Every exercise of config/samples/exercises: doctor names its cause, and states nothing as certain that is not so.
 
-`python tests/field/test_exercises.py --elsewhere` writes docs/exercises.md anew (minutes; a small disk needs root).
+`python tests/field/test_exercises.py --elsewhere` writes docs/exercises.md and its Chinese twin anew
+(minutes; a small disk needs root).
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from typing import Any
 import pytest
 from benches import NOON, Bench, effective
 
-from agent.causes import CERTAIN, Cause
+from agent.causes import CAUSES, CERTAIN, Cause
 from agent.cli.check_online import made_line
 from agent.diagnosis import LineEvidence, gateway_causes, line_causes, meter_causes
 from agent.doctoring import Examination, ExaminedLine
@@ -136,7 +138,8 @@ def test_what_is_wrong_beside_the_lines_is_named(path: Path, config: dict[str, A
         pytest.skip(str(error))
     cause = read_exercise(path.read_text(encoding="utf-8"))["cause"]
     assert [(said.code, said.certainty) for said in causes] == [(cause, CERTAIN)]
-    assert f"| {path.stem} |" in PAGE.read_text(encoding="utf-8")
+    for page in (PAGE, PAGE.with_suffix(".zh.md")):
+        assert f"| {path.stem} |" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -161,7 +164,8 @@ def test_the_cause_is_named_and_nothing_wrong_is_stated_as_certain(path: Path, c
     assert cause in [said.code for said in causes.get(target, [])], causes
     certain = {(name, said.code) for name, said_of in causes.items() for said in said_of if said.certainty == CERTAIN}
     assert certain <= {(target, cause)}, causes
-    assert f"| {path.stem} |" in PAGE.read_text(encoding="utf-8")
+    for page in (PAGE, PAGE.with_suffix(".zh.md")):
+        assert f"| {path.stem} |" in page.read_text(encoding="utf-8")
 
 
 def row(path: Path, config: dict[str, Any]) -> str:
@@ -217,10 +221,18 @@ def _said(causes: dict[str, list[Cause]]) -> str:
     )
 
 
-def write_page() -> None:
+def in_chinese(rows: str) -> str:
+    """Rows whose causes are told in Chinese."""
+    sure = {"certain": "确定", "likely": "很可能", "possible": "可能"}
+    return re.sub(
+        r"(\w+) \((certain|likely|possible)\)", lambda said: f"{CAUSES[said[1]][0][0]}({sure[said[2]]})", rows
+    )
+
+
+def write_pages() -> None:
     config = effective(SAMPLES / "training.yaml")
     head = (
-        "# Exercises: what is injected, and what `hubiao doctor` says\n\n"
+        "# Exercises: what is injected, and what `hubiao doctor` says\n\n[中文](exercises.zh.md)\n\n"
         "Written by `python tests/field/test_exercises.py --elsewhere`, in virtual time, on wires that carry parity;\n"
         "the test beside it holds that every cause is named and that nothing wrong is stated as certain. Play one:\n"
         "`hubiao simulate --config training.yaml --link-dir ports --scenario NAME`, then `hubiao doctor --config\n"
@@ -228,9 +240,18 @@ def write_page() -> None:
         "runs. Files: `config/samples/`.\n\n"
         "| exercise | injected | cause | doctor |\n|---|---|---|---|\n"
     )
+    head_zh = (
+        "# 练习:注入什么故障,`hubiao doctor` 怎么说\n\n[English](exercises.md)\n\n"
+        "由 `python tests/field/test_exercises.py --elsewhere` 写成,虚拟时间,线路带校验位;旁边的测试保证\n"
+        "每个原因都点到名,没有把错的说成确定。玩一个:`hubiao simulate --config training.yaml --link-dir ports\n"
+        "--scenario NAME`,再 `hubiao doctor --config training.yaml --link-dir ports`;网关自身的故障用\n"
+        "`hubiao doctor --gateway`,代理可以在跑。文件在 `config/samples/`。\n\n"
+        "| 练习 | 注入 | 原因 | doctor |\n|---|---|---|---|\n"
+    )
     rows = "".join(row(path, config) + "\n" for path in EXERCISES)
     PAGE.write_text(head + rows + (elsewhere(config) if "--elsewhere" in sys.argv else ""), encoding="utf-8")
+    PAGE.with_suffix(".zh.md").write_text(head_zh + in_chinese(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write_page()
+    write_pages()
