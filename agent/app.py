@@ -8,6 +8,7 @@ A line that fails reopens on its own; any other error ends every task, loudly, a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -32,7 +33,7 @@ from agent.receipts import ReceiptRefused, RolledBack, Stick, judge, pinned
 from agent.recorder import Recorder
 from agent.restore import recent, remember_meters
 from agent.shape import ParkLoad
-from agent.store import Reader, Store
+from agent.store import Reader, Store, StoreError
 from agent.timekeeping import undated_of_boot
 from agent.validation import Limits
 from agent.watch import Watch
@@ -174,7 +175,11 @@ class Agent:
                 except RolledBack as error:
                     self.log.disown(error.note)
                     raise
-                path.unlink()
+                except StoreError as error:
+                    logger.warning("receipt waits file=%s %s", path.name, error)
+                    continue
+                with contextlib.suppress(OSError):  # it stays, then, and will be known
+                    path.unlink()
             await self.clock.sleep(STICK_S)
 
     def _bounds(self, slot_s: int) -> int:

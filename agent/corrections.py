@@ -62,6 +62,8 @@ class Corrections:
         if not self._backfills and not orders:
             return
         await self._log.commit()
+        if not self._log.is_durable:
+            return  # the past would lack what waits in memory
         backfills, self._backfills = self._backfills, []
         for meter, witnesses in _by_meter(backfills).items():
             await self._revise(self._meters[meter], witnesses, "backfill")
@@ -69,7 +71,9 @@ class Corrections:
             await self._order(order)
 
     def committed(self) -> None:
-        """What was taken from the inbox is durable."""
+        """After a commit: what was taken from the inbox goes, once it is durable."""
+        if not self._log.is_durable:
+            return
         if self._inbox is not None:
             for order in self._taken:
                 self._inbox.done(order)

@@ -120,8 +120,11 @@ class Inbox:
         return orders
 
     def done(self, order: WorkOrder) -> None:
-        """Its records are durable."""
-        (self.data / DIRECTORY / order.name).unlink(missing_ok=True)
+        """Its records are durable. Where the disk keeps the file it is taken up again, which changes nothing."""
+        try:
+            (self.data / DIRECTORY / order.name).unlink(missing_ok=True)
+        except OSError as error:
+            self._complain(order.name, f"cannot be removed: {error.strerror}")
 
     def _complain(self, name: str, text: str) -> None:
         if name not in self._complained:

@@ -89,6 +89,11 @@ class Log:
         return self._ahead.size + len(self._records)
 
     @property
+    def is_durable(self) -> bool:
+        """Whether everything added is committed: nothing waits in memory for a disk that refuses."""
+        return self.next_seq == self.size
+
+    @property
     def vkey(self) -> str:
         """Verifier key of this epoch's checkpoints."""
         return self.epoch.vkey
@@ -221,8 +226,11 @@ class Log:
         self.known = lambda _note: None
 
     async def close(self) -> None:
-        """Keeps the delivery mark; everything added and not committed is given up."""
-        await self._store.conclude(self.epoch, self.delivered, self._note)
+        """Keeps the delivery mark, if the disk takes it; everything added and not committed is given up."""
+        try:
+            await self._store.conclude(self.epoch, self.delivered, self._note)
+        except StoreError as error:
+            logger.warning("delivery mark not kept, records will be sent again: %s", error)
 
     def _gather(self) -> None:
         """Makes a batch of what was added. A batch never changes again, but for bodies that are given up."""

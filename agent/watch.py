@@ -20,7 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from agent.hearing import Dlt645Ear
-from agent.known import Known
+from agent.known import Aid, Known
 from agent.program import changes, disagreement, in_force
 from agent.reading import ClockMoved, Finding, Happened, Missed, Observation, Stated
 from contract.records import instant
@@ -91,6 +91,7 @@ class Watch:
         self._clock, self._put, self._period_of = clock, put, period_of
         self._one_way = frozenset(one_way)  # meters through which energy only ever comes in
         self._known = Known(directory / f"watched-{line}.json")
+        self._aid = Aid(self._directory)
 
     def saw(self, finding: Finding) -> None:
         """Only meters that answer are asked for more."""
@@ -241,14 +242,15 @@ class Watch:
 
     def _append(self, now_ms: int, meter: str, values: list[RegisterValue]) -> None:
         """One line; nothing here is worth a flush, and an old day goes when a new one begins."""
-        self._directory.mkdir(exist_ok=True)
         path = self._directory / f"{instant(now_ms)[:10]}.csv"
-        if not path.exists():
-            for old in sorted(self._directory.glob("*.csv"))[: -KEPT_DAYS + 1]:
-                old.unlink()
         told = " ".join(f"{value.name}={value.value}" for value in values)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{instant(now_ms)},{meter},{told}\n")
+        with self._aid.written():
+            self._directory.mkdir(exist_ok=True)
+            if not path.exists():
+                for old in sorted(self._directory.glob("*.csv"))[: -KEPT_DAYS + 1]:
+                    old.unlink()
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"{instant(now_ms)},{meter},{told}\n")
 
 
 def missing_phases(values: Iterable[RegisterValue]) -> list[str]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,13 +84,15 @@ def compare(data: Path, auditor: Auditor, cycles: int) -> dict[str, int]:
     """Every record of the store against what the auditor holds."""
     ledger = auditor.ledger
     reader = Reader(data)
-    sums = {"cycles": cycles, "epochs": len(reader.epochs), "records": 0, "lost": 0, "other": 0, "double_seq": 0}
+    sums = Counter({"cycles": cycles, "epochs": len(reader.epochs)})
+    sums.update(dict.fromkeys(("records", "given_up", "lost", "other", "double_seq"), 0))
     for epoch in reader.epochs:
         held = ledger.hashes.get(epoch.id, {})
         for seq, record, leaf in reader.records(epoch):
             sums["records"] += 1
             sums["lost"] += seq not in held
-            sums["other"] += seq in held and (held[seq] != leaf or record is None or leaf_hash(record) != leaf)
+            sums["given_up"] += record is None
+            sums["other"] += held.get(seq, leaf) != leaf or (record is not None and leaf_hash(record) != leaf)
         sums["double_seq"] += len([seq for seq in held if seq >= reader.size(epoch)])
     reader.close()
     return {**sums, "again": ledger.again, "forks": len(ledger.forks), "faults": len(ledger.faults)} | {

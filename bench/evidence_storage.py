@@ -26,7 +26,7 @@ from typing import Any
 
 from agent.reader import Reader
 from bench.evidence_agent import CONFIG, HUBIAO, compare, process
-from bench.evidence_auditor import AUDITOR_VKEY, GATEWAY, PARK, Auditor, free_port, mosquitto
+from bench.evidence_auditor import AUDITOR_VKEY, GATEWAY, PARK, Auditor, Ledger, free_port, mosquitto
 from bench.evidence_disk import hog, small_disk
 from contract.records import parse_instant, parse_slot
 
@@ -35,6 +35,34 @@ FAULT_S = (2 * INTERVAL_S, 4 * INTERVAL_S)
 FAULTS = ("eio", "erofs", "enospc", "slow 5", "hog")
 SHIM = Path(__file__).with_name("faulty_disk.c")
 AGAIN_S = 1.0  # between starts that the disk refuses, as systemd does it
+
+
+class Slots(Ledger):
+    """An auditor that looks at how slots were answered: the store may have given up bodies that he holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: Counter[str] = Counter()
+        self._latest_ms = 0
+
+    def told(self) -> dict[str, int]:
+        """Readings by method and quality, gaps by cause, and how long after its slot the latest live look was."""
+        return {**dict(sorted(self._found.items())), "latest_look_ms": self._latest_ms}
+
+    def _record(self, payload: bytes) -> None:
+        raw, again = json.loads(payload), self.again
+        super()._record(payload)
+        if self.again > again:
+            return
+        if raw["kind"] == "reading":
+            self._found[f"{raw['method']} {raw['quality']}"] += 1
+            for source in raw["sources"] if raw["quality"] == "measured" else ():
+                off_ms = parse_instant(source["read_at"]) - parse_slot(raw["slot"]) * 1000
+                self._latest_ms = max(self._latest_ms, off_ms)
+        elif raw["kind"] == "gap":
+            self._found[f"gap {raw['why']}"] += 1
+        elif raw.get("code") == "disk_low":
+            self._found["disk_low"] += 1
 
 
 @dataclass
@@ -84,7 +112,7 @@ class Site:
         """Seconds until the store is larger than it was."""
         began = time.monotonic()
         while self.size() <= beyond:
-            assert time.monotonic() < began + limit_s, "the agent does not write"
+            assert time.monotonic() < began + limit_s, f"the agent does not write: {self.log.read_text()[-2000:]}"
             time.sleep(0.1)
         return time.monotonic() - began
 
@@ -137,7 +165,8 @@ def campaign(rounds: int, seed: int) -> dict[str, Any]:
         text = CONFIG.format(auditor=AUDITOR_VKEY, **fields).replace("interval: 2s", f"interval: {INTERVAL_S}s")
         site.config.write_text(text, encoding="utf-8")
         stack.enter_context(mosquitto(place / "broker", port, "max_queued_messages 0\n"))
-        auditor = stack.enter_context(Auditor("127.0.0.1", port))
+        ledger = Slots()
+        auditor = stack.enter_context(Auditor("127.0.0.1", port, ledger=ledger))
         simulator = stack.enter_context(process("simulate", "--config", str(site.config)))
         assert simulator.stdout is not None
         assert simulator.stdout.readline().strip() == "ready"
@@ -146,7 +175,8 @@ def campaign(rounds: int, seed: int) -> dict[str, Any]:
             for _ in range(rounds):
                 for name in random.sample(FAULTS, len(FAULTS)):
                     live_through(site, agent, name, random)
-            lived = measure(site.data)
+            time.sleep(2 * INTERVAL_S)
+            lived = ledger.told()
             for _ in range(rounds):
                 for name in random.sample(FAULTS, len(FAULTS)):
                     agent = killed_in(site, agent, name, random)
@@ -162,29 +192,8 @@ def campaign(rounds: int, seed: int) -> dict[str, Any]:
             "slowest_start_s": round(site.slowest_start_s, 1),
             **lived,
             **compare(site.data, auditor, rounds),
-            "verify": dict(Counter(finding["code"] for finding in said["findings"])),
+            "verify": [finding["text"] for finding in said["findings"]],
         }
-
-
-def measure(data: Path) -> dict[str, int]:
-    """What was polled while the disk failed: slots answered, gaps, and how late the latest look was."""
-    found: Counter[str] = Counter()
-    latest_ms = 0
-    reader = Reader(data)
-    for _, record, _ in reader.records(reader.epochs[-1]):
-        raw = json.loads(record or b"{}")
-        if raw.get("kind") == "reading":
-            found[f"{raw['method']} {raw['quality']}"] += 1
-            for source in raw["sources"] if raw["method"] == "live" else ():
-                off_ms = parse_instant(source["read_at"]) - parse_slot(raw["slot"]) * 1000
-                latest_ms = max(latest_ms, off_ms)
-        elif raw.get("kind") == "gap":
-            found[f"gap {raw['why']}"] += 1
-        elif raw.get("code") == "disk_low":
-            found["disk_low"] += 1
-        found["given_up"] += record is None
-    reader.close()
-    return {**{f"lived: {name}": n for name, n in found.items()}, "lived: latest_look_ms": latest_ms}
 
 
 def _key(data: Path) -> str:

@@ -110,6 +110,7 @@ class MemoryLog:
     identity: Identity
     records: list[tuple[Head, Body]] = field(default_factory=list)
     config: str = ""
+    is_durable: bool = True
 
     def add(self, body: Body) -> int:
         state, error_ms = self.clock.sync()

@@ -272,3 +272,10 @@ def test_a_torn_file_of_counts_begins_anew(tmp_path: Path):
     play = Play(tmp_path)
     assert codes(play.work()) == []
     assert len(TASKS) == 8
+
+
+def test_a_disk_that_refuses_what_was_watched_stops_no_line(tmp_path: Path):
+    """Met with a read-only disk: the line's task ended, and with it the agent."""
+    play = Play(tmp_path / "gone" / "data")  # can neither be made nor written
+    play.work()
+    assert play.watch.latest
