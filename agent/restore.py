@@ -19,19 +19,22 @@ from contract.records import (
     Reading,
     Statement,
     decode,
+    instant,
     parse_instant,
     parse_slot,
 )
 
+SHORT_DAYS = 4  # a span whose dates are looked for before a record is decoded
 LOOK_BACK_DAYS = (1, 4, 36)  # how far for a meter's last reading: most are found at once, none is older than a month
 
 
 def recent(data: Path, epoch: Epoch, from_s: int, to_s: int, kinds: Collection[str] = ()) -> Iterator[tuple[int, Body]]:
     """Readings and derived records of the epoch that begin in [from_s, to_s) UTC seconds, in order of the log.
 
-    Of some kinds only where `kinds` names them: the others are not even decoded.
+    Of some kinds only where `kinds` names them: the others are not even decoded. Nor is what names no day of the
+    bounds: revisions may stand anywhere behind, but a day's must not cost the decoding of all that came since.
     """
-    for seq, body in _since(data, epoch, from_s * 1000, kinds):
+    for seq, body in _since(data, epoch, from_s * 1000, kinds, _days(from_s, to_s)):
         if isinstance(body, Reading) and body.slot is not None:
             start_s = parse_slot(body.slot)
         elif isinstance(body, Interval):
@@ -80,12 +83,22 @@ def _remember_gap(metered: Metered, seq: int, body: Gap, interval_s: int) -> Non
     metered.slots.next_slot_s = parse_slot(body.to_slot) + interval_s
 
 
-def _since(data: Path, epoch: Epoch, at_ms: int, kinds: Collection[str] = ()) -> Iterator[tuple[int, Body]]:
+def _days(from_s: int, to_s: int) -> list[bytes]:
+    """The UTC dates of a short span, as records write them; none for a long one."""
+    days = range(from_s - from_s % DAY_S, to_s, DAY_S)
+    return [instant(day_s * 1000)[:11].encode() for day_s in days] if len(days) <= SHORT_DAYS else []
+
+
+def _since(
+    data: Path, epoch: Epoch, at_ms: int, kinds: Collection[str] = (), days: Collection[bytes] = ()
+) -> Iterator[tuple[int, Body]]:
     marks = [b'"kind":"%s"' % kind.encode() for kind in kinds]
     reader = Reader(data)
     try:
         for seq, record, _ in reader.records(epoch, reader.first_since(epoch, at_ms)):
-            if record is not None and (not marks or any(mark in record for mark in marks)):
+            if record is None or (marks and not any(mark in record for mark in marks)):
+                continue
+            if not days or any(day in record for day in days):
                 yield seq, decode(record)[1]
     finally:
         reader.close()
