@@ -167,21 +167,23 @@ function notes({ dir, identity, raw, leaves, receipts, add, altered, auditor }) 
   for (const leaf of leaves) { tree.append(leaf); if (wanted.has(tree.size)) roots.set(tree.size, tree.root()); }
   let largest = 0;
   const seen = new Map();
-  const good = all.filter((note) => roots.get(note.size)?.equals(note.root)).map((note) => note.size);
+  const good = (notes) => [0, ...notes.filter((note) => roots.get(note.size)?.equals(note.root)).map((note) => note.size)];
   // what a wrong root leaves in doubt begins at the last good one below; where bytes are known to be altered, there
-  const doubt = (size) => {
-    const low = Math.max(0, ...good.filter((one) => one < size));
+  // but where an auditor saw a checkpoint that is not among these, they may have been signed anew since
+  const doubt = ({ size, root }) => {
+    const ours = signed.some((one) => one.size === size && one.root.equals(root));
+    const low = Math.max(...good(ours ? all : witnessed).filter((one) => one < size));
     return Math.min(...altered.filter((seq) => low <= seq && seq < size), altered.some((seq) => low <= seq && seq < size) ? Infinity : low);
   };
   for (const note of signed) {
     if (note.size < largest) add("rollback", note.size);
     largest = Math.max(largest, note.size);
-    if (seen.has(note.size) && !seen.get(note.size).equals(note.root)) add("fork", doubt(note.size));
+    if (seen.has(note.size) && !seen.get(note.size).equals(note.root)) add("fork", doubt(note));
     seen.set(note.size, seen.get(note.size) ?? note.root);
   }
   for (const note of all) {
     if (note.size > leaves.length) add("truncated", leaves.length);
-    else if (!roots.get(note.size).equals(note.root)) add("root", doubt(note.size));
+    else if (!roots.get(note.size).equals(note.root)) add("root", doubt(note));
   }
   const covered = Math.max(0, ...all.map((note) => note.size));
   if (leaves.length > covered) add("unsigned", covered);

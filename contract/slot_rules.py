@@ -173,6 +173,19 @@ class SlotRules:
                     if said.get(name) != decimal_of(value):
                         text = f"reading {seq}: {name} is {value}, its frames say {said.get(name)}"
                         self._report("frames", seq, text)
+            if source["confirm"]:
+                self._confirmed(seq, raw, source)
+
+    def _confirmed(self, seq: int, raw: Mapping[str, Any], source: Mapping[str, Any]) -> None:
+        """What the confirming exchanges say: the same registers, or grown since, but none fallen."""
+        assert self._decode_reading is not None
+        again = {**source, "exchanges": source["confirm"]}
+        said = self._decode_reading(self._course.eras[-1].config, raw, again)
+        if said is None:
+            return
+        common = said.keys() & source["registers"].keys()
+        if not common or any(said[name] < decimal_of(source["registers"][name]) for name in common):
+            self._report("unconfirmed", seq, f"reading {seq}: what confirms it says otherwise")
 
     def _near(self, seq: int, raw: Mapping[str, Any], source: Mapping[str, Any]) -> None:
         interval_s = self._course.interval_s

@@ -122,6 +122,7 @@ class _Walk:
         self.times = array("q")  # `at` of each index in ms, _NO_TIME where there is none
         self.receipts: list[str] = []  # in `witness` records
         self.altered: list[int] = []  # indexes whose bytes are not those of the leaf
+        self.unknown: int | None = None  # the first index of which not even the hash is there
         self.identity: tuple[Any, Any, Any] | None = None
         self._evidence = evidence
         self._config = ""
@@ -152,8 +153,10 @@ class _Walk:
         known = self._evidence.leaves
         if known is None:
             for seq, record in enumerate(self._evidence.records):
-                absent = self._evidence.absent.get(seq, bytes(tree.HASH_BYTES))
-                self.leaves.append(tree.leaf_hash(record) if record else absent)
+                leaf = tree.leaf_hash(record) if record else self._evidence.absent.get(seq)
+                if leaf is None and self.unknown is None:
+                    self.unknown = seq
+                self.leaves.append(leaf or bytes(tree.HASH_BYTES))
                 yield seq, record or None
             return
         self.leaves = list(known)
@@ -266,6 +269,8 @@ class _Notes:
         self._auditors = [note.parse_verifier_key(auditor) for auditor in auditors]
         self._late_s = late_s
         self._good = [0]  # sizes whose signed roots are those of the leaves
+        self._seen = [0]  # those of them that an auditor witnessed
+        self._ours: frozenset[note.Checkpoint] = frozenset()
 
     def run(self, checkpoints: Sequence[str], receipts: Sequence[str]) -> None:
         if self._origin != self._walk.origin and self._walk.origin is not None:
@@ -281,6 +286,8 @@ class _Notes:
         everything = signed + [checkpoint for checkpoint, _ in witnessed]
         roots = _roots(self._walk.leaves, {checkpoint.size for checkpoint in everything})
         self._good += sorted({c.size for c in everything if roots.get(c.size) == c.root})
+        self._ours = frozenset(signed)
+        self._seen += sorted({c.size for c, _ in witnessed if roots.get(c.size) == c.root})
         self._order(signed)
         self._compare(signed, roots, "root", "checkpoint")
         self._compare([checkpoint for checkpoint, _ in witnessed], roots, "receipt", "receipt")
@@ -327,23 +334,30 @@ class _Notes:
             largest = max(largest, checkpoint.size)
             if roots.setdefault(checkpoint.size, checkpoint.root) != checkpoint.root:
                 text = f"two checkpoints of size {checkpoint.size} with different roots"
-                self._findings.add("fork", self._first_in_doubt(checkpoint.size), text)
+                self._findings.add("fork", self._first_in_doubt(checkpoint), text)
 
     def _compare(self, made: Sequence[note.Checkpoint], roots: Mapping[int, bytes], code: str, what: str) -> None:
+        """Roots against the tree, as far as its leaves are known."""
         size = len(self._walk.leaves)
+        known = size if self._walk.unknown is None else self._walk.unknown
         for checkpoint in made:
             if checkpoint.size > size:
                 text = f"a {what} of size {checkpoint.size}, but there are {size} records"
                 self._findings.add("truncated", size, text)
-            elif roots[checkpoint.size] != checkpoint.root:
-                first = self._first_in_doubt(checkpoint.size)
+            elif checkpoint.size <= known and roots[checkpoint.size] != checkpoint.root:
+                first = self._first_in_doubt(checkpoint)
                 text = f"the {what} of size {checkpoint.size} has another root; changed between {first} and its end"
                 self._findings.add(code, first, text)
 
-    def _first_in_doubt(self, size: int) -> int:
-        """The first index that can differ: the one that is known to, or the first above the last good root."""
-        low = max((good for good in self._good if good < size), default=0)
-        return min((seq for seq in self._walk.altered if low <= seq < size), default=low)
+    def _first_in_doubt(self, checkpoint: note.Checkpoint) -> int:
+        """The first index that can differ: the one that is known to, or the first above the last good root.
+
+        Where an auditor saw a checkpoint that is not among ours, ours may have been signed anew since: then only what
+        auditors saw counts as good.
+        """
+        good = self._good if checkpoint in self._ours else self._seen
+        low = max(size for size in good if size < checkpoint.size)
+        return min((seq for seq in self._walk.altered if low <= seq < checkpoint.size), default=low)
 
     def _delays(self, witnessed: Sequence[tuple[note.Checkpoint, int]]) -> None:
         covered = 0
