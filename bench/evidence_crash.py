@@ -17,6 +17,7 @@ import struct
 import tempfile
 import time
 from collections import deque
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -48,7 +49,7 @@ class PipeConnection:
     pipe = -1
 
     def __init__(self, _broker: Broker, _client: str, _will: Any, wake: asyncio.Event) -> None:
-        self.window, self.packet_limit, self.lost = 20, None, ""
+        self.window, self.packet_limit, self.lost, self.sent_bytes = 20, None, "", 0
         self.answers: deque[tuple[int, ReasonCode]] = deque()
         self.arrived: deque[tuple[str, bytes]] = deque()
         self._wake, self._mid = wake, 0
@@ -69,6 +70,9 @@ class PipeConnection:
         self.answers.append((self._mid, SUCCESS))
         self._wake.set()
         return self._mid
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def overdue_s(self) -> float:
         return 0.0

@@ -93,8 +93,8 @@ class Framed(Fed):
         return Answer(request, reply, self.clock.boot_ms(), self.clock.wall_ms(), 0.0)
 
 
-def make(data: Path, meters: int, days: int, seed: int) -> dict[str, Any]:
-    """Plays the month into a store; gives its verifier key and size."""
+def make(data: Path, meters: int, days: int, seed: int, witness_every: int = 96) -> dict[str, Any]:
+    """Plays the month into a store, with a receipt every so many sweeps; gives its verifier key and size."""
     config = park(meters, days)
     truth = Truth(config, seed)
 
@@ -108,7 +108,7 @@ def make(data: Path, meters: int, days: int, seed: int) -> dict[str, Any]:
     for n, slot_s in enumerate(range(BEGIN_S, BEGIN_S + days * 86_400 + 3 * STEP_S, STEP_S)):
         silent = [name for name in fed.recorder.meters if random_.random() < LOST or outages.meter(name, slot_s)]
         fed.sweep(slot_s, silent=silent)
-        if n % 96 == 95:
+        if n % witness_every == witness_every - 1:
             fed.log.witness()
     log = fed.log
     asyncio.run(log.log.commit())
