@@ -143,13 +143,15 @@ def balance_page(snapshot: Snapshot, asked: Asked, span: Span, balances: Iterabl
         "points": say("各点用电", "points"),
         "loss": say("损耗", "loss"),
     }
+    whole = {name: sum((sums[name] for sums in flows.values()), Decimal(0)) for name in names}
+    absent = {name for name in ("pv", "storage", "export") if not any(sums[name] for sums in flows.values())}
+    titles = {name: title for name, title in titles.items() if name not in absent}  # a phone has room for few
     head = [("", say("时段", "period")), *(("num", titles[name]) for name in titles)]
     rows: list[list[Child]] = [
         [say(*PERIODS[period]), *(number(flows[period][name], 2) for name in titles)]
         for period in PERIODS
         if period in flows
     ]
-    whole = {name: sum((sums[name] for sums in flows.values()), Decimal(0)) for name in names}
     into = whole["import_"] + whole["pv"] + whole["storage"] - whole["export"]
     foot: list[Child] = [say("合计", "total"), *(number(whole[name], 2) for name in titles)]
     rate = el("p", say("损耗率 ", "loss rate "), el("b", f"{whole['loss'] / into:.2%}", id="rate")) if into else None

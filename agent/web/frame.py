@@ -25,7 +25,7 @@ STATES: dict[State, tuple[str, str]] = {
     "manual": ("人工抄表", "read by people"),
 }
 WHYS = {  # of gaps and refusals; events are named by contract.events
-    "timeout": ("无应答", "no answer"),
+    "timeout": ("无应答", "timeout"),
     "noise": ("干扰", "noise"),
     "port": ("端口断开", "port gone"),
     "power": ("断电", "power"),

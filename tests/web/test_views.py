@@ -177,6 +177,8 @@ def test_a_balance_adds_up_and_says_how_much_it_covers() -> None:
     assert "200.00" in page
     assert '<b id="rate">3.70%</b>' in page
     assert "0.5 of 8.5 hours are balanced" in page
+    titles = re.findall(r'<th class="num" scope="col">([^<]+)', page)
+    assert titles == ["import", "PV", "storage", "points", "loss"]  # nothing was exported
 
 
 def test_days_before_today_are_added_to_todays_intervals() -> None:
