@@ -59,7 +59,7 @@ class Case:
             self.registers[name] += Decimal(1).scaleb(int(self.registers[name].as_tuple().exponent))
 
     def _fill(self, words: dict[int, int], names: list[str]) -> dict[str, Decimal]:
-        for register in self.model.listed():
+        for register in self.model.listed:
             for offset in range(register.form.words):
                 words[register.address + offset] = self._random.getrandbits(16)
         scale = -2

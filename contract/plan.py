@@ -125,12 +125,15 @@ class Plan(Grid):
     period_at: PeriodAt
     _bounds: tuple[int, ...] = field(init=False, repr=False)
     _fittings_of: dict[str, list[Fitting]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _points_of: dict[str, list[Point]] = field(init=False, repr=False, compare=False, default_factory=dict)
     _known: dict[int, Holdings] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         bounds: set[int] = set()
         for point in self.points.values():
+            for meter in {fitting.meter for fitting in point.fittings}:
+                self._points_of.setdefault(meter, []).append(point)
             for fitting in point.fittings:
                 self._fittings_of.setdefault(fitting.meter, []).append(fitting)
             for pieces in (point.fittings, point.tenancies):
@@ -181,7 +184,7 @@ class Plan(Grid):
 
     def point_of(self, meter: str, slot_s: int) -> str | None:
         """The point at which the meter measures the step starting at the slot."""
-        for point in self.points.values():
+        for point in self._points_of.get(meter, ()):
             fitting = point.fitting_at(slot_s)
             if fitting is not None and fitting.meter == meter:
                 return point.id

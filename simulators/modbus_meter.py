@@ -80,7 +80,7 @@ class ModbusMeter:
         return reply_to(request, words)
 
     def _contents(self, block: Block, at_ms: int) -> list[tuple[Register, tuple[int, ...]]]:
-        touched = [r for r in self.model.listed() if r.address < block.end and block.start < r.block.end]
+        touched = [r for r in self.model.listed if r.address < block.end and block.start < r.block.end]
         if not touched:
             return []
         exact = self.truth.exact(self.id, at_ms)

@@ -150,7 +150,7 @@ class ModbusMeter:
             number = int(address, 16 if address.lower().startswith("0x") else 10)
         except ValueError as error:
             raise Unexpected(f"{item!r} is not a register such as 0x0048 or 0x0048:f32") from error
-        named = [register for register in self.model.listed() if register.address == number and not type_name]
+        named = [register for register in self.model.listed if register.address == number and not type_name]
         if not named:
             form = Form(type_name or "u16", order or "big")
             if form.type not in WORDS or form.order not in ORDERS or not 0 <= number <= 0x10000 - form.words:
@@ -235,7 +235,7 @@ class ModbusMeter:
 
     def _wider(self, block: Block, used: set[int]) -> Block | None:
         """The smallest block around this one, from one listed register's start to another's end, of an unused size."""
-        listed = [register.block for register in self.model.listed()]
+        listed = [register.block for register in self.model.listed]
         starts = sorted({one.start for one in listed if one.start <= block.start} | {block.start})[-NEIGHBOURS:]
         ends = sorted({one.end for one in listed if one.end >= block.end} | {block.end})[:NEIGHBOURS]
         shapes = sorted((Block(start, end - start) for start in starts for end in ends), key=lambda one: one.size)
@@ -255,7 +255,7 @@ class ModbusMeter:
         if any(register.block.holds(block) for register in registers):
             self._refused.add(block)
             return False
-        inside = sorted({register.address for register in self.model.listed() if block.holds(register.block)})
+        inside = sorted({register.address for register in self.model.listed if block.holds(register.block)})
         if len(inside) > 1:
             # in the middle, so that one missing register among many is found in few questions
             self._cuts.add(inside[len(inside) // 2])

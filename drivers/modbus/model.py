@@ -8,8 +8,8 @@ wrong. A register that can be reset, clears when read, or adds import and export
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -94,28 +94,33 @@ class MeterModel:
     sum_check: SumCheck | None
     sources: Mapping[str, str]
     caution: Mapping[str, str]
+    # what follows from the above, worked out once: all meters of a model ask it again and again
+    settlement: Mapping[str, Register] = field(init=False, compare=False, repr=False)  # those that may be billed
+    telemetry: Mapping[str, Register] = field(init=False, compare=False, repr=False)
+    listed: Sequence[Register] = field(init=False, compare=False, repr=False)  # all that the model names, by address
+    _readable: dict[Block, bool] = field(init=False, compare=False, repr=False, default_factory=dict)
 
-    @property
-    def settlement(self) -> dict[str, Register]:
-        """The registers that may be billed."""
-        return {name: register for name, register in self.registers.items() if register.settle == "true"}
-
-    @property
-    def telemetry(self) -> dict[str, Register]:
-        return {name: register for name, register in self.registers.items() if register.settle == "no"}
-
-    def listed(self) -> list[Register]:
-        """Every register the model names, by address."""
+    def __post_init__(self) -> None:
         extra = [register for register in (self.identity, self.serial, self.clock) if register]
         everything = [*self.registers.values(), *self.ratios.values(), *extra]
-        return sorted(everything, key=lambda register: (register.address, register.name))
+        everything.sort(key=lambda register: (register.address, register.name))
+        object.__setattr__(self, "listed", everything)
+        for name, settle in (("settlement", "true"), ("telemetry", "no")):
+            chosen = {name: register for name, register in self.registers.items() if register.settle == settle}
+            object.__setattr__(self, name, chosen)
 
     def may_read(self, block: Block) -> bool:
         """Whether one request may ask for this block: short enough, no hole, no wide unlisted gap, nothing cleared."""
+        readable = self._readable.get(block)
+        if readable is None:
+            readable = self._readable[block] = self._is_readable(block)
+        return readable
+
+    def _is_readable(self, block: Block) -> bool:
         if block.size > self.max_registers or any(_overlap(block, hole) for hole in self.holes):
             return False
         reached = block.start
-        for register in self.listed():
+        for register in self.listed:
             if not _overlap(register.block, block):
                 continue
             if register.settle == "clear-on-read" or register.address - reached > self.max_gap:

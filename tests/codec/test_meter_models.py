@@ -40,7 +40,7 @@ def changed(old: str, new: str) -> dict[str, Any]:
 def test_every_shipped_model_parses_and_names_source_and_evidence_of_each_register(name: str) -> None:
     model = parse(MODELS[name].data)
     assert name in (model.id, *model.also)
-    for register in model.listed():
+    for register in model.listed:
         assert register.evidence in EVIDENCE
         assert register.source
         assert all(model.sources[letter] for letter in register.source.split())

@@ -94,7 +94,7 @@ async def test_a_second_look_asks_in_lengths_that_the_first_did_not_use(name: st
     wanted = IMPORT & found.settlement.keys()
     if not wanted:
         return
-    bus = FakeBus({at: 0 for register in found.listed() for at in range(*register.block[:1], register.block.end)})
+    bus = FakeBus({at: 0 for register in found.listed for at in range(*register.block[:1], register.block.end)})
     one = meter(name, bus, wanted)
     first, second = await one.look(), await one.look(second=True)
     assert first.registers == second.registers
@@ -102,7 +102,7 @@ async def test_a_second_look_asks_in_lengths_that_the_first_did_not_use(name: st
     if len(found.settlement) > 1 and name not in ONE_SHAPE:
         assert lengths.isdisjoint(len(answer.reply) for answer in second.answers), bus.asked
     for start, count in bus.asked:
-        edges = {at for register in found.listed() for at in (register.address, register.block.end)}
+        edges = {at for register in found.listed for at in (register.address, register.block.end)}
         assert {start, start + count} <= edges  # no value is cut
 
 
@@ -175,7 +175,7 @@ async def test_a_busy_meter_is_refused_for_now_and_nothing_is_learnt() -> None:
 
 async def test_filler_in_the_settled_register_is_an_error_and_elsewhere_is_left_out() -> None:
     found = model("abb-b23")
-    bus = FakeBus({at: 0xFFFF for register in found.listed() for at in range(register.address, register.block.end)})
+    bus = FakeBus({at: 0xFFFF for register in found.listed for at in range(register.address, register.block.end)})
     one = meter("abb-b23", bus)
     await fails_with(Unexpected, one.look())
     # signed powers of all ones are −0.01 W, unsigned voltages of all ones are "not supported"
@@ -190,7 +190,7 @@ async def test_filler_in_the_settled_register_is_an_error_and_elsewhere_is_left_
 async def test_telemetry_leaves_out_what_the_meter_refuses_and_finds_it_in_few_questions() -> None:
     found = model("eastron-sdm630")
     bus = FakeBus(
-        {at: 0 for register in found.listed() for at in range(register.address, register.block.end)},
+        {at: 0 for register in found.listed for at in range(register.address, register.block.end)},
         missing=frozenset({0x12, 0x13}),
     )
     one = meter("eastron-sdm630", bus)
