@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import random
 import shutil
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from bench.agent import INSTALLED, LINES, METERS, compiled, first_request, rss_m
 from bench.fed import CONFIG_KEYS, Hand
 from bench.paced import Paced, Wire
 from bench.parks import text
+from bench.rack import Rack
 from config.child import load_in_child
 from contract.plan import Plan
 from contract.records import Config, Exchanged, Reading, Source, instant, slot_instant
@@ -39,6 +39,8 @@ from simulators.broker import embedded_broker
 
 REMEMBERED_S = 2 * 86_400
 PEER_SETTLES_S = 30
+TICK_MS = 7_000
+NAMES = ("import", "import_t1", "import_t2", "import_t3", "import_t4")
 FRAME = Exchanged("01" * 8, "02" * 25, 1)
 
 
@@ -54,14 +56,13 @@ async def filled(config: dict[str, Any], data: Path, until_s: int) -> None:
     )
     log.add(Config(**{name: config[name] for name in CONFIG_KEYS}))
     books = Books(plan, lambda _from, _to, _kinds: ())
-    draw = random.Random(1)
-    shown = {meter["id"]: draw.randrange(10**6) for meter in config["meters"]}
+    rack = Rack("modbus", range(1, METERS + 1), 0.0, 9600, "8N1", tick_ms=TICK_MS)
+    numbers = {meter["id"]: int(meter["unit"]) for meter in config["meters"]}
     for slot_s in range(first_s, until_s, plan.interval_s):
         clock.to(slot_s * 1000 + 10_000)
-        for meter in shown:
-            shown[meter] += draw.randrange(400)
-            known = {f"import_t{k}": Decimal(shown[meter] + 7 * k).scaleb(-2) for k in range(1, 5)}
-            known |= {"import": sum(known.values(), Decimal(0)), "export": Decimal("0.00")}
+        for meter, number in numbers.items():
+            counts = rack.counts(number, slot_s * 1000)
+            known = {name: Decimal(count).scaleb(-2) for name, count in zip(NAMES, counts, strict=True)}
             source = Source(instant(slot_s * 1000 + 3_000), clock.boot, known, None, [FRAME], [FRAME])
             body = Reading(meter, None, meter, slot_instant(slot_s), "live", "measured", None, known, [source], [], 1)
             books.reading(log.add(body), body)
@@ -73,7 +74,7 @@ async def filled(config: dict[str, Any], data: Path, until_s: int) -> None:
 
 async def ours(slots: int) -> dict[str, Any]:
     """RSS of `hubiao run` behind two days of records."""
-    paced = await Paced.start([Wire("modbus", meters=METERS, fifo=8, tick_ms=7_000) for _ in range(LINES)])
+    paced = await Paced.start([Wire("modbus", meters=METERS, fifo=8, tick_ms=TICK_MS) for _ in range(LINES)])
     async with embedded_broker("mosquitto") as broker:
         with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
             path = Path(directory) / "park.yaml"
