@@ -21,6 +21,7 @@ from config.faults import Findings, Loaded
 from config.library import library
 from config.meter_models import ModelFile
 from config.model import DLT645
+from config.renamed import take_over
 from config.sections import read_sections
 from contract.acceptance import evidence_of
 from contract.schedule import Schedule
@@ -50,6 +51,7 @@ def load(path: str | FilePath) -> Loaded:
 
 def load_data(data: dict[str, Any], directory: FilePath, findings: Findings) -> Loaded:
     """Checks what `compose` gave. `directory` is what file names in it are relative to."""
+    take_over(data, findings)
     if isinstance(data.get("meters_file"), str):
         from config.tables import add_meters_file
 

@@ -55,7 +55,15 @@ as_hubiao hubiao check --config /etc/hubiao/hubiao.yaml || [ $? = 3 ]
 $as hubiao simulate --config /etc/hubiao/hubiao.yaml --link-dir /tmp/ports > /tmp/simulate.out 2>&1 &
 simulator=$!
 until grep -q ready /tmp/simulate.out; do sleep 0.2; kill -0 $simulator; done
-as_hubiao hubiao --lang en run --config /etc/hubiao/hubiao.yaml --for 45s
+before=$(date +%s%N)
+$as hubiao --lang en run --config /etc/hubiao/hubiao.yaml --for 45s &
+agent=$!
+until [ -s /var/lib/hubiao/hubiao.db ]; do sleep 0.1; kill -0 $agent; done
+echo "store open after $((($(date +%s%N) - before) / 1000000)) ms"
+sleep 40
+sed -n 's/^VmHWM:[[:space:]]*/resident at most: /p' /proc/$agent/status
+wait $agent
+du -sk /var/lib/hubiao
 epoch=$(hubiao --lang en status --data /var/lib/hubiao | grep '^epoch')
 hubiao --lang en status --data /var/lib/hubiao
 hubiao --lang en verify /var/lib/hubiao --key "$(hubiao key show --data /var/lib/hubiao --json | sed -n 's/.*"verifier_key": "\(.*\)".*/\1/p')"
