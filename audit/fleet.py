@@ -3,8 +3,9 @@
     store.db ─▶ beside.parquet (a row a log: key, checkpoints, receipts, hashes) ┐
     records/park=…/month=…/*.parquet ────────────────────────────────────────────┴▶ by park, in order of index ─▶ verify
 
-Reads through Spark alone, so records may lie wherever its executors read (a shared directory, HDFS, S3); the executors
-need hubiao[fleet] in their Python. The one file that imports pyspark, from the extra `fleet`.
+The store's directory must be there for every executor under the same path, and hubiao[fleet] in its Python. Rows reach
+an executor through Spark alone, sorted, and go by one after the other: it holds no park as a whole. The one file that
+imports pyspark, from the extra `fleet`.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Evidence over MQTT 5 into the store: several listeners share the work, and nothing is acknowledged before it is safe.
 
-    $share/audit/hubiao/v1/#                        records, hashes: each message to one listener of the group
+    $share/audit-{store}/hubiao/v1/#                records, hashes: each message to one listener of the group
     hubiao/v1/+/gateway/+/checkpoint                to every listener, retained ones included
     hubiao/v1/{park}/gateway/{gateway}/receipt/…    what a listener with a key publishes, retained
 
 The session outlives the process (a week): what came while a listener was down, or was not acknowledged when it was
-killed, comes again. Each listener holds the lock of a number, which makes its client id. The file that imports paho
-for the auditor.
+killed, comes again. Each listener holds the lock of a number, which makes its client id; group and client ids bear the
+store's name, so that two auditors at one broker take nothing from each other. The file that imports paho for the
+auditor.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ from audit.writer import Writer
 from contract import note, topics
 from contract.tree import HASH_BYTES
 
-GROUP = "audit"
 SESSION_S = 7 * 86_400
 WINDOW = 500  # messages unacknowledged at once
 BATCH = 200  # messages made safe together
@@ -89,6 +89,7 @@ class Listener:
         self.stopping = threading.Event()
         self._where, self._writer = where, writer
         self._cosigner = None if key is None else Cosigner(writer.store, key)
+        self._shared = f"$share/audit-{writer.store.name}/{topics.ROOT}/#"
         self._queue: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._checkpoints: dict[LogId, str] = {}  # newest seen, not yet cosigned
         self._stirred: set[LogId] = set()  # of which something came
@@ -126,10 +127,9 @@ class Listener:
             self._lock.close()
 
     def _make_client(self) -> paho.Client:
-        name = hashlib.sha256(str(self._writer.store.directory.resolve()).encode()).hexdigest()[:8]
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=f"hubiao-audit-{name}-{self._number}",
+            client_id=f"hubiao-audit-{self._writer.store.name}-{self._number}",
             protocol=MQTTProtocolVersion.MQTTv5,
             manual_ack=True,
         )
@@ -147,7 +147,7 @@ class Listener:
             self._subscribed.put(str(code))
             return
         checkpoints = f"{topics.ROOT}/+/gateway/+/checkpoint"
-        for topic in (f"$share/{GROUP}/{topics.ROOT}/#", checkpoints):
+        for topic in (self._shared, checkpoints):
             self._mids[client.subscribe(topic, qos=1)[1]] = topic
 
     def _on_subscribe(self, client: Any, _userdata: Any, mid: int, codes: Any, _properties: Any) -> None:

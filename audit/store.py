@@ -50,6 +50,8 @@ CREATE TABLE IF NOT EXISTS key (
     park TEXT NOT NULL, gateway TEXT NOT NULL, epoch TEXT NOT NULL, key TEXT NOT NULL,  -- epoch '': all others
     PRIMARY KEY (park, gateway, epoch)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS alarm (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE IF NOT EXISTS store (one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL) STRICT;
+INSERT OR IGNORE INTO store VALUES (1, lower(hex(randomblob(8))));
 """
 
 
@@ -128,6 +130,11 @@ class Store:
 
     def close(self) -> None:
         self.db.close()
+
+    @property
+    def name(self) -> str:
+        """16 hex digits, drawn when the store was made: what its listeners have in common, and no others."""
+        return str(self.db.execute("SELECT name FROM store").fetchone()[0])
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

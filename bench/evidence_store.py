@@ -14,10 +14,12 @@ import argparse
 import json
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,10 @@ PATIENCE_S = 180.0
 _LISTEN = (
     "import audit.listen as listen; listen.FOLD_S = 1.0; listen.DAY_ROWS = 300; from agent.cli import main; main()"
 )
-_IMPORT = "import audit.fold as fold; fold.ROWS = 500; from agent.cli import main; main()"
+_IMPORT = (
+    "import audit.fold as fold, audit.ingest as ingest; fold.ROWS = 500; ingest._BATCH = 50; "
+    "from agent.cli import main; main()"
+)
 
 
 class Publisher:
@@ -117,18 +122,21 @@ def imports(directory: Path, parks: list[Stamped], kills: int, chance: random.Ra
         vkey = note.verifier_key(note.origin(*park.which), note.public_raw(KEY))
         (folder / "key.txt").write_text(vkey + "\n")
     command = [sys.executable, "-c", _IMPORT, "audit", "import", str(stick), "--store", str(store), "--json"]
-    done = 0
+    moments: Counter[str] = Counter()
     for _ in range(kills):
+        before = _progress(store)
         process = _start(command)
-        time.sleep(chance.uniform(0.5, 4.0))
-        done += process.poll() is None
+        while process.poll() is None and _progress(store) == before:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.0, 0.3))
+        moments["finished" if process.poll() is not None else "folding" if _progress(store)[1] else "taking"] += 1
         _kill(process)
     process = subprocess.run(command, capture_output=True, text=True, check=True)
     _compare(store, parks)
     result = verify_store(Store(store), auditors=[AUDITOR_VKEY])
     assert result["ok"], [log["findings"][:3] for log in result["logs"]]
     said = json.loads(process.stdout)
-    return {"killed_at_work": done, "again_in_the_last_run": said["again"], "new_in_the_last_run": said["new"]}
+    return {"killed_while": moments, "again_in_the_last_run": said["again"], "new_in_the_last_run": said["new"]}
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
@@ -145,6 +153,16 @@ def _await(check: Any, what: str) -> None:
     while not check():
         assert time.monotonic() < end, f"no {what} in time"
         time.sleep(0.3)
+
+
+def _progress(store: Path) -> tuple[int, int]:
+    """Records in the inbox, parts."""
+    try:
+        opened = Store(store)
+        (waiting,) = opened.db.execute("SELECT count(*) FROM inbox").fetchone()
+        return waiting, len(opened.part_paths())
+    except (StoreFault, sqlite3.OperationalError):  # no store yet, or one without its tables
+        return 0, 0
 
 
 def _held(store: Path, which: LogId) -> int:

@@ -99,8 +99,9 @@ def _on_spark(master: str, store: Store, what: str) -> tuple[float, dict[str, An
     try:
         began = time.monotonic()
         if what == "survey":
-            return time.monotonic() - began, dict(fleet.survey(spark, store))
-        answer = fleet.verify_store(spark, store, auditors=[AUDITOR_VKEY])
+            answer: dict[str, Any] = dict(fleet.survey(spark, store))
+        else:
+            answer = fleet.verify_store(spark, store, auditors=[AUDITOR_VKEY])
         return time.monotonic() - began, answer
     finally:
         spark.stop()

@@ -127,3 +127,22 @@ async def test_no_broker_is_exit_69(tmp_path: Path) -> None:
     )
     await process.communicate()
     assert process.returncode == 69
+
+
+async def test_two_auditors_at_one_broker_take_nothing_from_each_other(tmp_path: Path) -> None:
+    whole = SmallLog.make(60)
+    async with embedded_broker("mosquitto") as address:
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        client.connect(address.host, address.port)
+        client.loop_start()
+        stores = [tmp_path / "county", tmp_path / "province"]
+        running = [listener(address, store) for store in stores]
+        try:
+            await publish(client, whole.records)
+            await until("both hold all", lambda: [held(store) for store in stores] == [60, 60])
+        finally:
+            for process in running:
+                process.terminate()
+                await asyncio.to_thread(process.communicate, timeout=10)
+            client.disconnect()
+            client.loop_stop()
