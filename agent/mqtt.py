@@ -304,6 +304,7 @@ class Connection:
         self.lost = self.lost or reason
         if not self._connected.done():
             self._connected.set_exception(UplinkError(f"{self.broker}: {reason}"))
+            self._connected.exception()  # seen: `open` may have failed before it came to wait for it
         held = self._client.socket()
         if isinstance(held, socket.socket):
             self._let_go(held)

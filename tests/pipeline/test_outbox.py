@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
@@ -335,3 +336,16 @@ async def _keepalive_asked_for(*, metered: bool) -> int:
 async def test_a_metered_uplink_is_pinged_seldom() -> None:
     assert await _keepalive_asked_for(metered=False) == 30
     assert await _keepalive_asked_for(metered=True) == 120
+
+
+async def test_a_password_file_that_is_missing_is_named_and_nothing_else_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = Broker("127.0.0.1", free_port(), False, username="gw-1", password_file=str(tmp_path / "password"))
+    connection = Connection(broker, "gw-1", None, asyncio.Event())
+    with pytest.raises(UplinkError, match="password"):
+        await connection.open()
+    await connection.close()
+    del connection
+    gc.collect()  # a future that nobody asked would complain now
+    assert caplog.records == []
