@@ -5,7 +5,7 @@ Built from the effective configuration; the demo and `hubiao simulate` open it, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 from config.meter_models import read_model
 from drivers.modbus.model import MeterModel, parse
 from drivers.ports import Settings
+from drivers.ports.serial import SerialPort
 from simulators.bus import Bus, Device
 from simulators.dlt645_meter import Dlt645Meter
 from simulators.faults import Fault, Faults
 from simulators.modbus_meter import ModbusMeter
 from simulators.park import Truth
-from simulators.wires import Pty, Tcp
+from simulators.wires import Pty, SerialWire, Tcp
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -67,15 +68,23 @@ class Site:
                 paced=paced,
             )
         self.ports: dict[str, str] = {}  # line → what the agent opens
-        self.wires: dict[str, Pty | Tcp] = {}
+        self.wires: dict[str, Pty | Tcp | SerialWire] = {}
 
-    async def open(self, link: Callable[[str], Path | None], *, anywhere: bool = False) -> None:
+    async def open(
+        self, link: Callable[[str], Path | None], *, anywhere: bool = False, devices: Mapping[str, str] | None = None
+    ) -> None:
         """Puts every line on its wire. `link`: where a configured device file is to appear, None for nowhere.
 
-        anywhere: TCP lines may listen on other addresses than loopback. Raises LinkRefused, NotPlayable, OSError.
+        anywhere: TCP lines may listen on other addresses than loopback. devices: line → the serial port of this machine
+        that it is played on. Raises LinkRefused, NotPlayable, PortGone, OSError.
         """
         for line in self.config["lines"]:
             name, url = line["id"], str(line["port"])
+            if devices and name in devices:
+                serial = SerialWire(self.buses[name], SerialPort(devices[name]))
+                await serial.open()
+                self.wires[name], self.ports[name] = serial, devices[name]
+                continue
             if "://" not in url:
                 wire = Pty(self.buses[name])
                 self.wires[name] = wire

@@ -1,4 +1,5 @@
-"""Where a simulated bus meets the operating system: a pseudo-terminal for serial lines, a TCP server for `socket://`.
+"""Where a simulated bus meets the operating system: a pseudo-terminal or a serial port for serial lines, a TCP server
+for `socket://`.
 
 Moves bytes and nothing else. A pty tells at which speed the other end was opened, parity it cannot tell.
 """
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from drivers.ports import Port
 from simulators.bus import Bus
 
 CHUNK = 4096
@@ -121,6 +123,44 @@ class Pty:
         code = termios.tcgetattr(self._master_fd)[5]
         baud = SPEEDS.get(code)
         return None if baud == UNSET_SPEED else baud
+
+
+class SerialWire:
+    """A bus on a serial port of this machine, such as an adapter at whose other end somebody's master asks.
+
+    The port has the line's speed and framing; what comes at another is rubbish, as on any bus.
+    """
+
+    def __init__(self, bus: Bus, port: Port) -> None:
+        self.bus, self.port = bus, port
+        self.taken: Callable[[int], None] = lambda count: None
+        self.settle = False  # not for virtual time: a real wire takes what it takes
+        self._said: asyncio.Queue[bytes] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Raises PortGone."""
+        await self.port.open(self.bus.settings)
+        self.bus.end = self._said.put_nowait
+        self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._speak())]
+        self.bus.start()
+
+    async def close(self) -> None:
+        self.bus.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.port.close()
+
+    async def _hear(self) -> None:
+        while True:
+            data = (await self.port.read()).data
+            self.bus.receive(data)
+            self.taken(len(data))
+
+    async def _speak(self) -> None:
+        while True:
+            await self.port.write(await self._said.get())
 
 
 class Tcp:

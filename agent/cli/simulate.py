@@ -6,7 +6,8 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from agent.schedule import predict_sweep
 from config.compose import decode
 from config.faults import Findings
 from config.load import load
+from drivers.errors import PortGone
 from simulators.broker import BrokerMissing
 from simulators.faults import GATEWAY_FAULTS, Fault
 from simulators.scenario import read_exercise, read_scenario
@@ -37,6 +39,13 @@ T = TypeVar("T")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
 @click.option("--scenario", type=click.Path(path_type=Path), default=None)
 @click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--on",
+    "devices",
+    multiple=True,
+    metavar="LINE=PORT",
+    help=t("在本机串口上模拟此线", "play a line on a serial port"),
+)
 @click.option("--broker", "with_broker", is_flag=True, help=t("并在 mqtt.url 起代理", "also a broker at mqtt.url"))
 @click.option("--anywhere", is_flag=True, help="TCP: listen on other addresses than loopback")
 def simulate(
@@ -45,6 +54,7 @@ def simulate(
     speed: float,
     scenario: Path | None,
     seed: int,
+    devices: tuple[str, ...],
     with_broker: bool,
     anywhere: bool,
 ) -> None:
@@ -52,7 +62,8 @@ def simulate(
     config = _configuration(path)
     faults = _faults(_named(scenario), config) if scenario else []
     site = Site(config, now_ms=_truth_time(speed), seed=seed, faults=faults)
-    asyncio.run(_play(site, _places(config, link_dir), anywhere, with_broker))
+    opened = partial(site.open, _places(config, link_dir), anywhere=anywhere, devices=_devices(devices, config))
+    asyncio.run(_play(site, opened, with_broker))
 
 
 def _configuration(path: Path) -> dict[str, Any]:
@@ -115,13 +126,23 @@ def _places(config: dict[str, Any], link_dir: Path | None) -> Callable[[str], Pa
     return lambda port: link_dir / Path(port).name
 
 
-async def _play(site: Site, place: Callable[[str], Path], anywhere: bool, with_broker: bool) -> None:
+def _devices(texts: tuple[str, ...], config: dict[str, Any]) -> dict[str, str]:
+    """`east=/dev/ttyUSB1` as line and port. Exit 2."""
+    lines = [line["id"] for line in config["lines"]]
+    devices = {name: port for name, _, port in (text.partition("=") for text in texts)}
+    for name, port in devices.items():
+        if name not in lines or not port:
+            raise click.UsageError(f"--on {name}={port}: LINE=PORT, {', '.join(lines)}")
+    return devices
+
+
+async def _play(site: Site, opened: Callable[[], Awaitable[None]], with_broker: bool) -> None:
     told: asyncio.Queue[signal.Signals] = asyncio.Queue()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, told.put_nowait, name)
     beside: list[asyncio.Task[None]] = []
     try:
-        await _open(site, place, anywhere)
+        await _open(opened)
         beside = await _surround(site, with_broker)
         for line, port in site.ports.items():
             meters = len(site.buses[line].meters)
@@ -175,14 +196,14 @@ async def _surround(site: Site, with_broker: bool) -> list[asyncio.Task[None]]:
     return tasks
 
 
-async def _open(site: Site, place: Callable[[str], Path], anywhere: bool) -> None:
+async def _open(opened: Callable[[], Awaitable[None]]) -> None:
     try:
-        await site.open(place, anywhere=anywhere)
+        await opened()
     except LinkRefused as error:
         advice = t("可用 --link-dir DIR 把端口放到别处", "--link-dir DIR puts the ports elsewhere")
         raise Failure(f"{error}; {advice}", 69) from error
     except NotLoopback as error:
         advice = t("非本机地址须加 --anywhere", "other addresses than loopback need --anywhere")
         raise Failure(f"{error}; {advice}", 69) from error
-    except (NotPlayable, OSError) as error:
+    except (NotPlayable, PortGone, OSError) as error:
         raise Failure(str(error), 69) from error
