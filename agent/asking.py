@@ -20,15 +20,16 @@ from drivers.meter import Look, Meter
 NOT_AGREED: Why = "noise"
 
 
-async def ask(meter: Meter, limits: Limits, clock: Clock, attempts: int) -> Observation | Missed:
+async def ask(meter: Meter, limits: Limits, clock: Clock, attempts: int, *, before: int = 0) -> Observation | Missed:
     """Asks until two looks can be believed, at most `attempts` times; silence and refusals are not asked again.
 
-    A register that has grown between the two looks gets one more pair of looks, whatever `attempts` says. Raises
-    PortGone; every other fault of the driver is told as Missed.
+    before: attempts that were made in vain already; the observation counts them too. A register that has grown between
+    the two looks gets one more pair of looks, whatever `attempts` says. Raises PortGone; every other fault of the
+    driver is told as Missed.
     """
     trouble: DriverError | None = None
-    before: Look | None = None
-    number = 0
+    last: Look | None = None
+    number = before
     while attempts > 0:
         number += 1
         try:
@@ -40,14 +41,14 @@ async def ask(meter: Meter, limits: Limits, clock: Clock, attempts: int) -> Obse
             trouble = error
             if isinstance(error, Silent) or not error.retry:
                 break
-            before, attempts = None, attempts - 1
+            last, attempts = None, attempts - 1
             continue
-        if believable(before, first, second, limits):
+        if believable(last, first, second, limits):
             return observation(meter.id, clock, first, second, number)
         trouble = LineError(f"two looks do not agree: {first.registers} then {second.registers}")
-        if before is not None or not grows_to(first, second, limits):
+        if last is not None or not grows_to(first, second, limits):
             attempts -= 1
-        before = second
+        last = second
     assert trouble is not None
     return Missed(meter.id, clock.wall_ms(), trouble.why, str(trouble))  # type: ignore[arg-type]
 

@@ -1,7 +1,8 @@
 """One line's supervisor: what is due → driver → findings, and the port's life. Knows nothing of the ledger.
 
-A sweep is centred on its slot: it starts half its own learned length early. Meters that did not answer last time come
-last and get one attempt, as far as `turns` allows, so a dead meter delays nobody's slot. Between the sweeps they are
+A sweep is centred on its slot: it starts half its own learned length early. Each meter gets one attempt in its turn;
+who was silent or garbled comes again behind all others, and those that did not answer last time come last of all, as
+far as `turns` allows: a sick meter delays nobody's slot by more than that attempt. Between the sweeps they are
 probed: what a probe misses is told to nobody, whoever answers one is read at once. Where look and confirmation of all
 do not fit into the slot's window, only the looks are put there (`passes`).
 """
@@ -19,6 +20,7 @@ from agent.reading import Finding, LineState, Missed, Observation, SweepDone
 from agent.slots import tolerance_ms
 from agent.turns import Turns
 from agent.validation import Limits
+from contract.records import Why
 from drivers.clock import Clock
 from drivers.errors import DriverError, PortGone
 from drivers.line import Line
@@ -27,8 +29,10 @@ from drivers.meter import Meter
 logger = logging.getLogger(__name__)
 PROBE_STEP_S = 0.5  # between looks at who may be probed
 ATTEMPTS = 3  # of a settlement read that was garbled or not confirmed
+AGAIN: tuple[Why, ...] = ("timeout", "noise")  # what another attempt of the same sweep may mend
 REOPEN_S = (0.5, 1.0, 2.0, 5.0)  # between attempts to open a lost port: back within ten seconds of its return
 PROBE_LEAST_S = 5.0  # before a sweep: a probe may take a second, and reading who answers it another two
+ONE_BY_ONE_PART = 0.75  # of a slot's window, at most, for a sweep one by one: an attempt in vain must fit in as well
 PASSES_PART = 0.5  # of an interval, at most, for a sweep in passes: chores and probes need time (agent.schedule)
 Put = Callable[[Finding], Awaitable[None]]
 
@@ -132,7 +136,10 @@ class Poller:
         """Whether a slot's window is too short for looks and confirmations, but holds the looks of most meters."""
         interval_s = self.slot_after(slot_s) - slot_s
         window_s = 2 * tolerance_ms(interval_s) / 1000
-        return window_s < self.needed_s <= 4 * window_s and 1.5 * self.needed_s <= PASSES_PART * interval_s
+        return (
+            ONE_BY_ONE_PART * window_s < self.needed_s <= 4 * window_s
+            and 1.5 * self.needed_s <= PASSES_PART * interval_s
+        )
 
     def _lead_s(self) -> float:
         """How long before its slot a sweep begins."""
@@ -153,20 +160,20 @@ class Poller:
             late = await self._sweep_one_by_one(asked, first=first)
         self.sweep_s = self._now_s() - began_s
         for polled in late:
-            await self._read(polled, ATTEMPTS)
+            await self._read(polled, ATTEMPTS, before=1)
         for polled in silent:
             if self.turns.may_probe(polled.meter.id, self._now_s()):
                 await self._read(polled, 1)
         await self.put(SweepDone(self.line.id, slot_s))
 
     async def _sweep_one_by_one(self, asked: list[Polled], *, first: bool) -> list[Polled]:
-        """Each meter's look and confirmation; gives who was silent and has one more chance, after everybody else."""
+        """Each meter's look and confirmation; gives who was silent or garbled and comes again after everybody else."""
         late: list[Polled] = []
         needed_s = 0.0
         for polled in asked:
             began_s = self._now_s()
-            found = await self._ask(polled, ATTEMPTS)
-            if isinstance(found, Missed) and found.why == "timeout" and not first:
+            found = await self._ask(polled, ATTEMPTS if first else 1)
+            if isinstance(found, Missed) and found.why in AGAIN and not first:
                 late.append(polled)
                 continue
             if isinstance(found, Observation):
@@ -196,9 +203,9 @@ class Poller:
                 await self._found(polled, found, 0.0)
         return late
 
-    async def _read(self, polled: Polled, attempts: int) -> None:
+    async def _read(self, polled: Polled, attempts: int, *, before: int = 0) -> None:
         began_s = self._now_s()
-        found = await self._ask(polled, attempts)
+        found = await self._ask(polled, attempts, before=before)
         await self._found(polled, found, self._now_s() - began_s)
 
     async def _found(self, polled: Polled, found: Observation | Missed, took_s: float) -> None:
@@ -210,9 +217,9 @@ class Poller:
                 self.idle.saw(found)
         await self.put(found)
 
-    async def _ask(self, polled: Polled, attempts: int) -> Observation | Missed:
+    async def _ask(self, polled: Polled, attempts: int, *, before: int = 0) -> Observation | Missed:
         self._sign()
-        return await ask(polled.meter, polled.limits, self.clock, attempts)
+        return await ask(polled.meter, polled.limits, self.clock, attempts, before=before)
 
     def _sign(self) -> None:
         self.alive_ms = self.clock.boot_ms()

@@ -39,7 +39,10 @@ async def measure(lines: int, slots: int, interval_s: int, settle_s: int) -> dic
             directory = Path(name)
             yaml = text(child.ports, METERS, "modbus", mqtt=broker.url, interval=f"{interval_s}s", data=name)
             async with running(yaml, directory) as agent:
-                now_s = time.time()
+                began_s = now_s = time.time()
+                while not all(line["first_at"] for line in await child.report()):
+                    await asyncio.sleep(0.5)
+                    now_s = time.time()
                 first = (int(now_s) // interval_s + 2) * interval_s
                 await asyncio.sleep(first - interval_s + settle_s - now_s)
                 began = time.monotonic(), cpu_s(agent.pid), cpu_s(child.pid)
@@ -57,8 +60,9 @@ async def measure(lines: int, slots: int, interval_s: int, settle_s: int) -> dic
     meters = lines * METERS
     return {
         "meters": meters,
+        "asked_all_after_s": round(now_s - began_s, 1),
         "slots": slots,
-        "complete": round(sum(count.total() for count in qualities.values()) / (meters * slots), 4),
+        "complete": [round(count.total() / meters, 4) for count in qualities.values()],
         "measured": round(sum(count["measured"] for count in qualities.values()) / (meters * slots), 4),
         "cpu_of_a_core": round(agent_s / took_s, 3),
         "cpu_s_a_slot": round(agent_s / slots, 2),
