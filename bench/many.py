@@ -32,7 +32,7 @@ BUNCH = 64  # characters that a converter sends together: a whole answer
 SETTLE_S = 45  # after a slot: its sweep, its commit, its publishing
 
 
-async def measure(lines: int, slots: int, interval_s: int, settle_s: int) -> dict[str, Any]:
+async def measure(lines: int, slots: int, interval_s: int, settle_s: int, warm: int) -> dict[str, Any]:
     child = await Paced.start([Wire("modbus", meters=METERS, fifo=BUNCH, tick_ms=7_000, tcp=True)] * lines)
     async with embedded_broker("mosquitto") as broker:
         with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
@@ -43,7 +43,7 @@ async def measure(lines: int, slots: int, interval_s: int, settle_s: int) -> dic
                 while not all(line["first_at"] for line in await child.report()):
                     await asyncio.sleep(0.5)
                     now_s = time.time()
-                first = (int(now_s) // interval_s + 2) * interval_s
+                first = (int(now_s) // interval_s + 1 + warm) * interval_s
                 await asyncio.sleep(first - interval_s + settle_s - now_s)
                 began = time.monotonic(), cpu_s(agent.pid), cpu_s(child.pid)
                 await asyncio.sleep(slots * interval_s)
@@ -75,11 +75,14 @@ async def measure(lines: int, slots: int, interval_s: int, settle_s: int) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--lines", type=int, default=64)
-    parser.add_argument("--slots", type=int, default=3, help="slots judged, besides the first after the start")
+    parser.add_argument("--slots", type=int, default=3, help="slots judged")
+    parser.add_argument(
+        "--warm", type=int, default=4, help="slots before them: at the start each meter is asked for all it has"
+    )
     parser.add_argument("--interval", type=int, default=60, metavar="SECONDS")
     parser.add_argument("--settle", type=int, default=SETTLE_S, metavar="SECONDS")
     options = parser.parse_args()
-    result = asyncio.run(measure(options.lines, options.slots, options.interval, options.settle))
+    result = asyncio.run(measure(options.lines, options.slots, options.interval, options.settle, options.warm))
     sys.stdout.write(json.dumps(result) + "\n")
 
 
