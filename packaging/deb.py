@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from agent.cli import VERBS
+
 HERE = Path(__file__).parent
 CONTROL = """\
 Package: hubiao
@@ -99,10 +101,15 @@ def _lay_out(source: Path, house: Path, tree: Path) -> None:
     _copy(source / "LICENSE", documents / "copyright")
     shutil.copytree(source / "config/samples", documents / "samples")
     _write(tree / "usr/share/bash-completion/completions/hubiao", _completion())
-    page = (HERE / "hubiao.1").read_bytes()
-    _write(tree / "usr/share/man/man1/hubiao.1.gz", gzip.compress(page, mtime=0))
+    _write(tree / "usr/share/man/man1/hubiao.1.gz", gzip.compress(man_page().encode(), mtime=0))
     (tree / "usr/bin").mkdir(parents=True)
     (tree / "usr/bin/hubiao").symlink_to("/opt/hubiao/venv/bin/hubiao")
+
+
+def man_page() -> str:
+    """`hubiao.1` with every verb that there is."""
+    verbs = (f".TP\n.B {verb}\n{text}" for verb, (_, _, text) in VERBS.items())
+    return (HERE / "hubiao.1").read_text(encoding="utf-8").replace("@VERBS@", "\n".join(verbs).replace("-", "\\-"))
 
 
 def _completion() -> bytes:

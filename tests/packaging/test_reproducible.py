@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import VERBS
+
 ROOT = Path(__file__).parents[2]
 MOMENT = 1_790_000_000
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
@@ -93,3 +95,20 @@ def test_a_package_brings_units_completion_man_page_documents_and_licences(tmp_p
     assert {line.split()[1] for line in listed.splitlines()} == {"root/root"}
     said = subprocess.run(["dpkg-deb", "-f", str(path), "Depends"], capture_output=True, text=True, check=True).stdout
     assert said.strip().endswith("python3-cryptography")
+
+
+@pytest.mark.usefixtures("packing")
+def test_the_man_page_names_every_verb_and_is_well_formed(tmp_path: Path) -> None:
+    import deb
+
+    text = deb.man_page()
+    assert not [verb for verb in VERBS if f"\n.B {verb}\n".replace("-", "\\-") not in text]
+    if shutil.which("man"):
+        page = tmp_path / "hubiao.1"
+        page.write_text(text, encoding="utf-8")
+        command = ["man", "--warnings", "--local-file", str(page)]
+        shown = subprocess.run(
+            command, capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        )
+        assert shown.stderr == ""
+        assert "replace-meter" in shown.stdout
