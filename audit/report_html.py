@@ -201,13 +201,14 @@ def _papers(page: Page) -> str:
     items = [f"{escape(file['name'])} <code>{file['sha256'][:16]}…</code>" for file in papers["files"]]
     for wording, key in ((BILL_FINDINGS, "bill_findings"), (CHARGE_FINDINGS, "charge_findings")):
         for found in papers[key]:
-            place = page.t(f"第 {found['row']} 行", f"row {found['row']}")
-            figures = f"{found['stated'] or '—'} / {found['computed']}"
-            items.append(f"{place}：{escape(page.w(wording, found['code']))} {escape(figures)}")
+            place = page.t(f"第 {found['row']} 行：", f"row {found['row']}: ") if found["row"] else ""
+            stated, computed = found["stated"], found["computed"]
+            figures = page.t(f"{stated}，应为 {computed}", f"{stated}, computed {computed}") if stated else computed
+            items.append(place + escape(page.w(wording, found["code"])) + " " + escape(figures))
     for row in papers["skipped"]:
         place = page.t(f"第 {row['row']} 行不是收费行：", f"row {row['row']} is no charge: ") if row["row"] else ""
         items.append(place + escape(row["text"]) + ("" if place else page.t(" 未读", " not read")))
-    items += [f"{page.t('未识别的列', 'column not understood')}：{escape(name)}" for name in papers["unread_columns"]]
+    items += [page.t("未识别的列：", "column not understood: ") + escape(name) for name in papers["unread_columns"]]
     evidence = page.made["evidence"]
     if evidence is not None:
         for log in evidence["logs"]:

@@ -108,7 +108,7 @@ def conversion(page: Page) -> str:
         [
             escape(entry["tenant"]),
             page.w(words.CLASSES, entry["class"])
-            + " "
+            + (page.t("：", ": ") if entry["reasons"] else "")
             + escape(page.join(page.w(words.CLASS_REASONS, code) for code in entry["reasons"])),
             entry["declared_kw"] or "?",
             yes[entry["own_circuit"]],

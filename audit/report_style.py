@@ -40,5 +40,5 @@ a{color:inherit}
 th,td{white-space:nowrap}.said td:nth-child(2){min-width:150px;white-space:normal}
 .cards{grid-template-columns:repeat(2,1fr)}dl{grid-template-columns:max-content max-content}}
 @media print{@page{size:A4;margin:14mm}body{padding:0;font-size:12px}.page{break-before:page}
-section,tr,figure{break-inside:avoid}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
+tr,figure,.verdict,.cards{break-inside:avoid}h2,h3,.verdict{break-after:avoid}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """

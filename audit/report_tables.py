@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import pathlib
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,35 +33,74 @@ COLUMNS = (
     ("average_price_charged", "实收均价"),
     ("average_price_allowed", "应收均价"),
     ("max_demand_kw", "最大需量 kW"),
+    ("unproven_yuan", "证据不能证明 元"),
+    ("direct_tou_yuan", "直供分时 元"),
+    ("direct_flat_yuan", "直供不分时 元"),
+    ("shift_saves_yuan", "移峰一成可省 元"),
     ("colour", "颜色"),
     ("reasons", "原因"),
 )
+_BILL = (
+    *(("row", "行"), ("name", "项目"), ("period", "时段"), ("quantity", "数量"), ("unit", "单位"), ("rate", "单价")),
+    *(("yuan", "金额 元"), ("passable", "可转嫁"), ("for_month", "所属月份")),
+)
+_LOSSES = (
+    *(("period", "时段"), ("import", "总表 kWh"), ("pv", "光伏 kWh"), ("export", "上网 kWh"), ("storage", "储能 kWh")),
+    *(("points", "各表合计 kWh"), ("loss", "损耗 kWh"), ("loss_rate", "损耗率")),
+)
+_SERIES = (
+    *(("tenant", "租户"), ("from", "周期起"), ("energy_kwh", "电量 kWh"), ("allowed_yuan", "应收 元")),
+    *(("charged_yuan", "实收 元"), ("over_yuan", "多收 元"), ("ordered_yuan", "应退 元"), ("refunded_yuan", "已退 元")),
+    *(("open_yuan", "未退 元"), ("colour", "颜色"), ("reasons", "原因")),
+)
+_READY = (
+    *(("tenant", "租户"), ("class", "条件"), ("reasons", "原因"), ("declared_kw", "报装容量 kW")),
+    *(("own_circuit", "独立回路"), ("own_meter", "独立分表"), ("max_demand_kw", "最大需量 kW"), ("months", "月数")),
+    *(("points", "计量点数"), ("verified_until", "检定有效期")),
+)
+_OPEN = (("code", "事项"), ("detail", "说明"))
+_FORMULA = ("=", "+", "-", "@", "\t")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 def write_tables(made: Mapping[str, Any], path: pathlib.Path) -> None:
-    """One row a tenant; .xlsx, else CSV in UTF-8 with BOM. Raises OSError."""
-    rows = [[header for _, header in COLUMNS], *([_cell(row[key]) for key, _ in COLUMNS] for row in made["tenants"])]
+    """One row a tenant in CSV (UTF-8 with BOM); .xlsx has a sheet for each part of the report. Raises OSError."""
+    rows = [[header for _, header in COLUMNS], *(_row(row, COLUMNS) for row in made["tenants"])]
     if path.suffix.lower() != ".xlsx":
         text = io.StringIO(newline="")
         csv.writer(text).writerows(rows)
         path.write_bytes(text.getvalue().encode("utf-8-sig"))
         return
     book = openpyxl.Workbook()
-    sheet = book.active
-    sheet.title = "租户"
+    book.remove(book.active)
+    _add(book, "租户", rows)
+    lines = (made["bill"] or {}).get("lines", ())
+    _add(book, "账单", [[header for _, header in _BILL], *(_row(line, _BILL) for line in lines)])
+    losses = (made["losses"] or {}).get("periods", {})
+    periods = [_row({"period": period, **entry}, _LOSSES) for period, entry in losses.items()]
+    _add(book, "损耗", [[header for _, header in _LOSSES], *periods])
+    series = made["series"]
+    if series is not None:
+        months = [_row({"tenant": t["tenant"], **one}, _SERIES) for t in series["tenants"] for one in t["periods"]]
+        _add(book, "各月与退费", [[header for _, header in _SERIES], *months])
+    _add(book, "转改直", [[header for _, header in _READY], *(_row(entry, _READY) for entry in made["conversion"])])
+    _add(book, "未核对", [["事项", "说明"], *(_row(entry, _OPEN) for entry in made["unchecked"])])
+    out = io.BytesIO()
+    book.save(out)
+    path.write_bytes(out.getvalue())
+
+
+def _add(book: openpyxl.Workbook, title: str, rows: Sequence[Sequence[str]]) -> None:
+    sheet = book.create_sheet(title)
     for row in rows:
         sheet.append(row)
     sheet.freeze_panes = "B2"
     for column in sheet.columns:
         sheet.column_dimensions[column[0].column_letter].width = 14
-    bill = book.create_sheet("账单")
-    bill.append(["行", "项目", "时段", "数量", "单位", "单价", "金额 元", "可转嫁"])
-    for line in (made["bill"] or {}).get("lines", ()):
-        keys = ("row", "name", "period", "quantity", "unit", "rate", "yuan")
-        bill.append([*(line[key] for key in keys), "是" if line["passable"] else "否"])
-    out = io.BytesIO()
-    book.save(out)
-    path.write_bytes(out.getvalue())
+
+
+def _row(row: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[str]:
+    return [_cell(row[key]) for key, _ in columns]
 
 
 def bundle(
@@ -100,4 +140,8 @@ def bundle(
 
 
 def _cell(value: Any) -> str:
-    return " ".join(value) if isinstance(value, list) else ("" if value is None else str(value))
+    """As text, so that no digit is lost; a name that a spreadsheet would take for a formula gets an apostrophe."""
+    if isinstance(value, bool):
+        return "是" if value else "否"
+    text = " ".join(value) if isinstance(value, list) else ("" if value is None else str(value))
+    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text

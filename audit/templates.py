@@ -1,4 +1,4 @@
-"""The empty spreadsheets that `hubiao audit template` writes, and the JSON Schemas of both papers."""
+"""The empty spreadsheets that `hubiao audit template` writes, and the JSON Schemas of bill and charges."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from collections.abc import Mapping
 
 import openpyxl
 
-from audit.paper_columns import BILL_COLUMNS, CHARGE_COLUMNS
+from audit.paper_columns import BILL_COLUMNS, CHARGE_COLUMNS, PRICE_COLUMNS, REFUND_COLUMNS
 
 BILL_NAME = "电网电费账单.xlsx"
 CHARGES_NAME = "租户收费.xlsx"
+PRICES_NAME = "公布电价表.xlsx"
+REFUNDS_NAME = "退费记录.xlsx"
 SCHEMAS = pathlib.Path(__file__).parent / "schemas"
 SCHEMA_NAMES = ("bill.schema.json", "charges.schema.json")
 
 
 def write_templates(directory: pathlib.Path) -> list[pathlib.Path]:
-    """Writes both spreadsheets and both schemas; raises FileExistsError rather than replace a filled one, OSError."""
+    """Writes all spreadsheets and both schemas; raises FileExistsError rather than replace a filled one, OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     files = {
         directory / BILL_NAME: _workbook(BILL_COLUMNS),
         directory / CHARGES_NAME: _workbook(CHARGE_COLUMNS),
+        directory / PRICES_NAME: _workbook(PRICE_COLUMNS),
+        directory / REFUNDS_NAME: _workbook(REFUND_COLUMNS),
         **{directory / name: (SCHEMAS / name).read_bytes() for name in SCHEMA_NAMES},
     }
     for path in files:

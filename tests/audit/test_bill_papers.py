@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from agent.cli import cli
 from audit.paper_columns import BILL_COLUMNS
 from audit.papers import PaperError, read_bill, read_charges
-from audit.templates import BILL_NAME, CHARGES_NAME, SCHEMA_NAMES
+from audit.templates import BILL_NAME, CHARGES_NAME, PRICES_NAME, REFUNDS_NAME, SCHEMA_NAMES
 
 # The energy lines of the worked example (settlement.md §5.1); 100 kVA·month of it made up
 LINES = [
@@ -88,7 +88,7 @@ def test_cells_that_are_no_numbers_are_all_named(tmp_path: pathlib.Path) -> None
 
 def test_the_templates_are_empty_and_can_be_filled_and_read(tmp_path: pathlib.Path) -> None:
     code, out, _ = audit("template", str(tmp_path / "papers"))
-    names = (BILL_NAME, CHARGES_NAME, *SCHEMA_NAMES)
+    names = (BILL_NAME, CHARGES_NAME, PRICES_NAME, REFUNDS_NAME, *SCHEMA_NAMES)
     assert (code, out.splitlines()) == (0, [str(tmp_path / "papers" / name) for name in names])
     bill, charges = tmp_path / "papers" / BILL_NAME, tmp_path / "papers" / CHARGES_NAME
     assert read_charges(charges).rows == ()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fed_store
+import openpyxl
 import pytest
 from click.testing import CliRunner
 from paper_park import Papers, Park
@@ -52,7 +53,10 @@ def test_two_periods_are_settled_each_for_itself_and_refunds_set_against_them(pa
         "租户,所属月份,退费金额,退费日期\nt-bolt,2026-06,60.00元,2026-09-30\nt-bolt,,20,2026/10/8\n丁,,5,2026-10-08\n合计,,85,\n"
     )
     series = park.report(
-        words, tmp_path, "--common", "shared", "--no-verify", "--refunds", str(paid), "--deadline", "2026-09-30"
+        words,
+        tmp_path,
+        *("--common", "shared", "--no-verify", "--refunds", str(paid), "--deadline", "2026-09-30"),
+        *("--tables", str(tmp_path / "t.xlsx")),
     )["series"]
     assert [one["from"] for one in series["periods"]] == ["2026-06-28", "2026-07-01"]
     assert [one["ordered_yuan"] for one in series["periods"]] == ["60.00", "60.00"]
@@ -62,6 +66,10 @@ def test_two_periods_are_settled_each_for_itself_and_refunds_set_against_them(pa
     assert (bolt["recheck"], series["recheck"]) == ("open", "open")
     assert (series["ordered_yuan"], series["refunded_yuan"], series["open_yuan"]) == ("120.00", "80.00", "40.00")
     assert series["unmatched_refunds"] == [{"row": 4, "who": "丁", "yuan": "5.00"}]
+    book = openpyxl.load_workbook(tmp_path / "t.xlsx")
+    assert book.sheetnames == ["租户", "账单", "损耗", "各月与退费", "转改直", "未核对"]
+    opened = [row[8] for row in book["各月与退费"].iter_rows(min_row=2, values_only=True) if row[0] == "t-bolt"]
+    assert opened == ["0.00", "40.00"]
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     for word in ("各月与退费", "退费清单", "应退合计 120.00 元", "未退清"):
         assert word in page

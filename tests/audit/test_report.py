@@ -102,6 +102,16 @@ def test_the_page_stands_alone_and_trusts_no_name(tmp_path: Path, language: str)
     assert "甲&lt;b&gt;" in page
 
 
+def test_no_name_becomes_a_formula_in_a_table(tmp_path: Path) -> None:
+    charges = CHARGES.replace("乙,", "=HYPERLINK(1),").replace("490.00", "-4.50")
+    for name in ("t.xlsx", "t.csv"):
+        report(tmp_path, charges, "--tables", str(tmp_path / name))
+    sheet = openpyxl.load_workbook(tmp_path / "t.xlsx").worksheets[0]
+    assert [cell.data_type for cell in sheet["A"]] == ["s"] * 3
+    assert sheet["H3"].value == "-4.50"
+    assert "\n'=HYPERLINK(1)," in (tmp_path / "t.csv").read_text(encoding="utf-8-sig")
+
+
 def test_tables_and_the_bundle_hold_the_same_figures(tmp_path: Path) -> None:
     made, page = report(tmp_path, CHARGES, "--tables", str(tmp_path / "t.xlsx"), "--zip", str(tmp_path / "z.zip"))
     sheet = openpyxl.load_workbook(tmp_path / "t.xlsx").worksheets[0]
