@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
-import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cable import cable
 
 pytestmark = pytest.mark.slow
 
@@ -47,25 +46,6 @@ async def read(*arguments: str) -> Said:
 
 
 @contextlib.asynccontextmanager
-async def wire() -> AsyncIterator[tuple[str, str]]:
-    """Two device files joined like the ends of a cable."""
-    loop = asyncio.get_running_loop()
-    ends = [os.openpty() for _ in range(2)]
-    for _, slave in ends:
-        tty.setraw(slave)
-    (one, _), (other, _) = ends
-    loop.add_reader(one, lambda: os.write(other, os.read(one, 4096)))
-    loop.add_reader(other, lambda: os.write(one, os.read(other, 4096)))
-    try:
-        yield os.ttyname(ends[0][1]), os.ttyname(ends[1][1])
-    finally:
-        for master, slave in ends:
-            loop.remove_reader(master)
-            os.close(master)
-            os.close(slave)
-
-
-@contextlib.asynccontextmanager
 async def peer(script: str, *arguments: str) -> AsyncIterator[None]:
     """A script of `peers/`, from its `ready` on; it ends when its input does."""
     process = await asyncio.create_subprocess_exec(
@@ -90,7 +70,7 @@ async def peer(script: str, *arguments: str) -> AsyncIterator[None]:
 
 
 async def test_holding_and_input_registers_of_pymodbus_are_read_in_their_types() -> None:
-    async with wire() as (theirs, ours), peer("pymodbus_meter.py", theirs):
+    async with cable() as (theirs, ours), peer("pymodbus_meter.py", theirs):
         unit = ("--port", ours, "--protocol", "modbus", "--unit", "12", "--json")
         typed = await read(*unit, "--register", "0x0000:u32", "0x0002:f32", "4:i16", "--function", "3")
         assert [row["value"] for row in typed.rows] == ["123456789", "1234.5", "-7"]
@@ -103,14 +83,14 @@ async def test_holding_and_input_registers_of_pymodbus_are_read_in_their_types()
 
 
 async def test_an_input_register_is_found_though_nobody_named_the_function() -> None:
-    async with wire() as (theirs, ours), peer("pymodbus_meter.py", theirs):
+    async with cable() as (theirs, ours), peer("pymodbus_meter.py", theirs):
         said = await read("--port", ours, "--unit", "12", "--register", "0x0048", "--type", "f32", "--json")
         assert said.value("0x0048") == "43473.16"
         assert "function 3 was refused, function 4 answered" in said.err
 
 
 async def test_an_exception_of_pymodbus_is_explained_and_nothing_stands_on_standard_output() -> None:
-    async with wire() as (theirs, ours), peer("pymodbus_meter.py", theirs):
+    async with cable() as (theirs, ours), peer("pymodbus_meter.py", theirs):
         said = await read("--port", ours, "--unit", "12", "--register", "0x1000", "--function", "3", "--json")
         assert (said.code, said.out) == (1, "")
         assert "unit 12 refused: exception 02 illegal data address" in said.err
@@ -118,7 +98,7 @@ async def test_an_exception_of_pymodbus_is_explained_and_nothing_stands_on_stand
 
 
 async def test_all_decodings_of_a_register_stand_side_by_side() -> None:
-    async with wire() as (theirs, ours), peer("pymodbus_meter.py", theirs):
+    async with cable() as (theirs, ours), peer("pymodbus_meter.py", theirs):
         said = await read("--port", ours, "--unit", "12", "--register", "0", "--as", "--json")
         shown = said.rows[0]["as"]
         assert shown["hex"] == "075B CD15 449A 5000"
@@ -146,7 +126,7 @@ async def test_modbus_tcp_of_pymodbus_is_read_through_a_tcp_port(unused_tcp_port
 
 
 async def test_single_items_of_the_dlt645_package_are_read_with_their_signs() -> None:
-    async with wire() as (theirs, ours), peer("dlt645_meter.py", theirs):
+    async with cable() as (theirs, ours), peer("dlt645_meter.py", theirs):
         line = ("--port", ours, "--protocol", "dlt645-2007", "--baud", "9600", "--framing", "8N1", "--json")
         items = ("--di", "00010000", "00010200", "00000000", "02010100", "02020100")
         said = await read(*line, "--address", "202208310002", *items)
@@ -159,14 +139,14 @@ async def test_single_items_of_the_dlt645_package_are_read_with_their_signs() ->
 
 async def test_a_meter_without_blocks_still_gives_its_total() -> None:
     """The package refuses every block: total by single item, as the agent does it."""
-    async with wire() as (theirs, ours), peer("dlt645_meter.py", theirs):
+    async with cable() as (theirs, ours), peer("dlt645_meter.py", theirs):
         said = await read("--port", ours, "--address", "202208310002", "--baud", "9600", "--framing", "8N1", "--json")
         assert said.value("00010000") == "123456.78"
         assert said.rows[0]["name"] == "import"
 
 
 async def test_what_the_dlt645_package_refuses_is_said_and_the_rest_is_read() -> None:
-    async with wire() as (theirs, ours), peer("dlt645_meter.py", theirs):
+    async with cable() as (theirs, ours), peer("dlt645_meter.py", theirs):
         line = ("--port", ours, "--address", "202208310002", "--baud", "9600", "--framing", "8N1", "--json")
         said = await read(*line, "--di", "0001FF00", "00010000")
         assert said.code == 1

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import socket
 import sys
-import tty
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cable import cable
 from parks import NOON, meter, park, point
 from pymodbus.client import AsyncModbusTcpClient
 
@@ -56,25 +53,6 @@ def agrees(said: dict[str, Any], truth: Truth) -> None:
     assert abs(Decimal(said["current_a"]) - live["current_a"]) <= Decimal("0.001")
 
 
-@contextlib.contextmanager
-def cable() -> Iterator[tuple[str, str]]:
-    """Two device files joined like the ends of a cable."""
-    loop = asyncio.get_running_loop()
-    ends = [os.openpty() for _ in range(2)]
-    for _, slave in ends:
-        tty.setraw(slave)
-    (one, _), (other, _) = ends
-    loop.add_reader(one, lambda: os.write(other, os.read(one, 4096)))
-    loop.add_reader(other, lambda: os.write(one, os.read(other, 4096)))
-    try:
-        yield os.ttyname(ends[0][1]), os.ttyname(ends[1][1])
-    finally:
-        for near, far in ends:
-            loop.remove_reader(near)
-            os.close(near)
-            os.close(far)
-
-
 async def test_a_foreign_dlt645_master_reads_a_meter_over_a_pty() -> None:
     east, truth = bus()
     wire = Pty(east)
@@ -84,7 +62,7 @@ async def test_a_foreign_dlt645_master_reads_a_meter_over_a_pty() -> None:
 
 async def test_a_foreign_dlt645_master_reads_a_meter_over_a_serial_port() -> None:
     east, truth = bus()
-    with cable() as (ours, theirs):
+    async with cable() as (ours, theirs):
         wire = SerialWire(east, SerialPort(ours))
         await wire.open()
         agrees(await asked("rtu", theirs), truth)
