@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from agent.cli import cli
 from audit.cosign import Cosigner, KeyFault, create_key, load_key
 from audit.fold import fold
 from audit.ingest import import_paths
-from audit.rows import LogId
+from audit.parquet import read_part, write_part
+from audit.rows import LogId, row_of
 from audit.store import Store, StoreFault
 from audit.writer import Writer
 from contract.note import parse_verifier_key, verify_cosignature
@@ -186,3 +188,36 @@ def test_another_key_of_a_gateway_is_refused(tmp_path: Path) -> None:
     assert (code, "another key is pinned" in output) == (78, True)
     pinned = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
     assert Store(tmp_path / "store").keys() == {"p-1/gw-1": pinned}
+
+
+def test_a_full_disk_takes_nothing_and_what_comes_again_is_taken(tmp_path: Path) -> None:
+    whole = SmallLog.make(400)
+    writer = Writer(tmp_path / "store")
+    writer.take(whole.records[:10])
+    (pages,) = writer.store.db.execute("PRAGMA page_count").fetchone()
+    writer.store.db.execute(f"PRAGMA max_page_count = {pages + 5}")
+    with pytest.raises(OSError, match="full"):
+        writer.take(whole.records)
+    assert writer.store.log(LOG).held == 10
+    writer.store.db.execute("PRAGMA max_page_count = 100000")
+    assert [taken.outcome for taken in writer.take(whole.records)] == ["again"] * 10 + ["new"] * 390
+    writer.close()
+
+
+def test_columns_hold_what_can_be_read_and_null_for_the_rest(tmp_path: Path) -> None:
+    raw = json.loads(SmallLog.make(1).records[0])
+    raw |= {"kind": "interval", "tenant": "\ud800", "point": 7, "start": "soon", "end": "2026-07-01T00:00:00Z"}
+    for kwh, held in (
+        ("1.5", Decimal("1.5")),
+        ("-0.000000000001", Decimal("-1e-12")),
+        ("1e-13", None),
+        ("1" * 27, None),
+        ("NaN", None),
+        ("", None),
+        (3, None),
+    ):
+        row = row_of(json.dumps({**raw, "kwh": kwh}).encode(), 0)
+        assert (row.kwh, row.tenant, row.point, row.slot_s) == (held, None, None, None)
+        assert row.until_s == 1_782_864_000
+    write_part(tmp_path / "part.parquet", [row])
+    assert list(read_part(tmp_path / "part.parquet", LOG)) == [row]
