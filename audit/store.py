@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import logging
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
@@ -23,6 +24,7 @@ from audit.rows import LogId, Row, row_of
 from contract import note
 from contract.records import canonical
 
+_log = logging.getLogger(__name__)
 DATABASE = "store.db"
 BUSY_S = 60.0  # another listener's transaction, a fold's at the longest
 SCHEMA = """
@@ -297,8 +299,10 @@ class Store:
 
 
 def add_alarm(db: sqlite3.Connection, what: dict[str, Any]) -> None:
-    """An alarm inside a transaction that is open."""
-    db.execute("INSERT OR IGNORE INTO alarm (text) VALUES (?)", (canonical(what).decode(),))
+    """An alarm inside a transaction that is open; said on the log the first time, for whoever watches the listeners."""
+    text = canonical(what).decode()
+    if db.execute("INSERT OR IGNORE INTO alarm (text) VALUES (?)", (text,)).rowcount:
+        _log.warning("alarm %s", text)
 
 
 def connect(directory: Path) -> sqlite3.Connection:

@@ -59,7 +59,7 @@ def test_parts_in_any_order_make_the_same_log(tmp_path: Path) -> None:
     assert (code, result["ok"], result["logs"][0]["held"]) == (0, True, 20)
 
 
-def test_a_fork_is_kept_on_both_sides_and_alarmed(tmp_path: Path) -> None:
+def test_a_fork_is_kept_on_both_sides_and_alarmed(tmp_path: Path, caplog: Any) -> None:
     SmallLog.make(10).export(tmp_path / "one")
     other = SmallLog.make(10)
     other.records[4] = SmallLog.make(10, cause="other").records[4]
@@ -72,6 +72,7 @@ def test_a_fork_is_kept_on_both_sides_and_alarmed(tmp_path: Path) -> None:
     sides = [(row.fork, row.body) for row in log.rows(first=4, last=5)]
     assert sides == [(0, SmallLog.make(10).records[4]), (1, other.records[4])]
     (alarm,) = Store(store).alarms()
+    assert caplog.messages == [f"alarm {json.dumps(alarm, sort_keys=True, separators=(',', ':'))}"]
     assert (alarm["code"], alarm["seq"], alarm["leaf"]) == ("fork", 4, leaf_hash(other.records[4]).hex())
     code, result = audit("verify", "--store", str(store), "--json")
     assert (code, [f["code"] for f in result["logs"][0]["findings"]]) == (3, ["fork"])
