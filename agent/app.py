@@ -22,7 +22,7 @@ from agent.inbox import Inbox
 from agent.keys import load_or_create
 from agent.log import Identity, Log, open_log
 from agent.metered import metered_of
-from agent.meters import METER_PROTOCOLS, Drivers, directions
+from agent.meters import METER_PROTOCOLS, Drivers
 from agent.monthly import Monthly
 from agent.mqtt import Broker
 from agent.outbox import Outbox
@@ -229,10 +229,10 @@ class Agent:
                 latency_s=latency_s(entry["port"]),
             )
             polled = [Polled(drivers.build(m, line), limits[m["id"]]) for m in meters]
-            idle = self._idle(line.id, [one.meter for one in polled], stretches)
+            idle = self._idle(line.id, [one.meter for one in polled], stretches, drivers)
             yield Poller(line, polled, self.clock, self._slot_after, self.recorder.put, idle)
 
-    def _idle(self, line: str, meters: list[Meter], stretches: list[tuple[str, int, int]]) -> Idle:
+    def _idle(self, line: str, meters: list[Meter], stretches: list[tuple[str, int, int]], drivers: Drivers) -> Idle:
         data = Path(self.config["private"]["data"])
         last_ms = {
             metered.id: metered.slots.last.at_ms
@@ -257,7 +257,7 @@ class Agent:
             clock=self.clock,
             put=put,
             period_of=self._period_of,
-            one_way=[meter.id for meter in meters if "export" not in set().union(*directions(meter.id, self.config))],
+            one_way=[meter.id for meter in meters if "export" not in set().union(*drivers.directions[meter.id])],
         )
         monthly = Monthly(line, meters, directory=data, grid=self.plan, clock=self.clock, put=put)
         return Idle([backfill, watch, monthly])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from drivers.dlt645.meter import Dlt645Meter
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 METER_PROTOCOLS = ("dlt645-2007", "dlt645-1997", "modbus")  # those that answer; `manual` is read by people
 BOTH_WAYS = frozenset({"master", "pv", "storage"})  # roles whose meters count energy in both directions
+Directions = tuple[frozenset[str], frozenset[str]]  # needed, wished
+IMPORT_ONLY: Directions = (frozenset({"import"}), frozenset())
 
 
 class Drivers:
@@ -23,7 +26,7 @@ class Drivers:
     def __init__(self, config: dict[str, Any]) -> None:
         self._lines = {entry["id"]: entry for entry in config["lines"]}
         self._data = {model["id"]: model["data"] for model in config["models"]}
-        self._directions = _directions(config["points"])
+        self.directions = directions(config["points"])
         self._models: dict[str, MeterModel] = {}
 
     def build(self, meter: dict[str, Any], line: Line) -> Meter:
@@ -31,7 +34,7 @@ class Drivers:
         entry = self._lines[line.id]
         settings = Settings.parse(meter["baud"] or entry["baud"], meter["framing"] or entry["framing"])
         bus = HabitualBus(line if settings == line.settings else line.at(settings), line.statistics)
-        needed, wished = self._directions.get(meter["id"], (frozenset({"import"}), frozenset()))
+        needed, wished = self.directions[meter["id"]]
         if meter["protocol"] == "modbus":
             return self._modbus(meter, entry, needed, wished, bus, settings)
         edition, model = meter["protocol"].removeprefix("dlt645-"), self._data.get(meter["model"])
@@ -67,16 +70,12 @@ def build_meter(meter: dict[str, Any], config: dict[str, Any], line: Line) -> Me
     return Drivers(config).build(meter, line)
 
 
-def directions(meter: str, config: dict[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
-    """`import`, `export`: what the points that the meter ever stands at are settled on, and what the balance wishes."""
-    return _directions(config["points"]).get(meter, (frozenset({"import"}), frozenset()))
-
-
-def _directions(points: list[dict[str, Any]]) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
-    found: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+def directions(points: list[dict[str, Any]]) -> defaultdict[str, Directions]:
+    """`import`, `export` of each meter: what its points are ever settled on, and what the balance wishes besides."""
+    found: defaultdict[str, Directions] = defaultdict(lambda: IMPORT_ONLY)
     for point in points:
         for entry in point["meters"]:
-            needed, wished = found.get(entry["meter"], (frozenset({"import"}), frozenset[str]()))
+            needed, wished = found.get(entry["meter"], (IMPORT_ONLY[0], frozenset[str]()))
             also = frozenset({"export"}) if point["role"] in BOTH_WAYS else frozenset[str]()
             found[entry["meter"]] = needed | {point["register"]}, wished | also
     return found

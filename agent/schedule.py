@@ -56,14 +56,16 @@ def predict_sweep(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     interval_s = config["settings"]["interval_s"]
     window_s = 2 * max(MEASURED_S, MEASURED_PART * interval_s)
+    questions = Questions(config)
     predictions = []
     for line in config["lines"]:
         meters = [meter for meter in config["meters"] if meter["line"] == line["id"]]
-        sweep_s = sum(_meter_seconds(meter, config, None) for meter in meters)
-        looks_s = sum(_meter_seconds(meter, config, None, looks=True) for meter in meters)
+        sweep_s = sum(questions.seconds(meter) for meter in meters)
+        looks_s = sum(questions.seconds(meter, looks=True) for meter in meters)
         apart_s = sweep_s + (sweep_s - looks_s)  # with a confirmation before the window as well
         in_passes = looks_s <= window_s and apart_s <= PASSES_PART * interval_s
         faster = [baud for baud in USUAL_BAUDS if any(baud > meter["baud"] for meter in meters)]
+        at_baud = {str(baud): round(sum(questions.seconds(meter, baud) for meter in meters), 2) for baud in faster}
         predictions.append(
             {
                 "id": line["id"],
@@ -73,36 +75,44 @@ def predict_sweep(config: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "exact": sweep_s <= window_s or in_passes,
                 "window_s": window_s,
                 "meters": len(meters),
-                "at_baud": {
-                    str(baud): round(sum(_meter_seconds(meter, config, baud) for meter in meters), 2) for baud in faster
-                },
+                "at_baud": at_baud,
                 "lines_needed": max(1, math.ceil(sweep_s / (USABLE * interval_s))),
             }
         )
     return predictions
 
 
-def _meter_seconds(
-    meter: Mapping[str, Any], config: Mapping[str, Any], baud: int | None, *, looks: bool = False
-) -> float:
-    """One settlement read, with its confirmation unless `looks`, at the meter's own speed or at least at `baud`."""
-    settings = Settings.parse(max(meter["baud"], baud or 0), meter["framing"])
-    look, confirmation = look_and_confirmation(meter, config)
-    return sum(exchange.seconds(settings) for exchange in (look if looks else look + confirmation))
+class Questions:
+    """What each meter of a configuration is asked for a settlement read, worked out once for meters that are alike."""
 
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._directions = directions(config["points"])
+        self._data = {model["id"]: model["data"] for model in config["models"]}
+        self._models: dict[str, MeterModel] = {}
+        self._known: dict[tuple[Any, ...], tuple[list[Traffic], list[Traffic]]] = {}
 
-def exchanges(meter: Mapping[str, Any], config: Mapping[str, Any]) -> list[Traffic]:
-    """What one settlement read of a meter puts on the wire."""
-    look, confirmation = look_and_confirmation(meter, config)
-    return look + confirmation
+    def of(self, meter: Mapping[str, Any]) -> tuple[list[Traffic], list[Traffic]]:
+        """A look and its confirmation."""
+        needed, wished = self._directions[meter["id"]]
+        protocol, name = meter["protocol"], meter["model"]
+        alike = protocol, name, needed, wished
+        if alike not in self._known:
+            if protocol == "modbus":
+                self._known[alike] = _modbus(self._model(name), needed, wished)
+            else:
+                self._known[alike] = _dlt645(meter, needed | wished, self._data.get(name) or {})
+        return self._known[alike]
 
+    def seconds(self, meter: Mapping[str, Any], baud: int | None = None, *, looks: bool = False) -> float:
+        """One settlement read, with its confirmation unless `looks`, at the meter's own speed or at least at `baud`."""
+        settings = Settings.parse(max(meter["baud"], baud or 0), meter["framing"])
+        look, confirmation = self.of(meter)
+        return sum(exchange.seconds(settings) for exchange in (look if looks else look + confirmation))
 
-def look_and_confirmation(meter: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[list[Traffic], list[Traffic]]:
-    needed, wished = directions(meter["id"], dict(config))
-    model: Mapping[str, Any] = next((model["data"] for model in config["models"] if model["id"] == meter["model"]), {})
-    if meter["protocol"] == "modbus":
-        return _modbus(parse(model), needed, wished)
-    return _dlt645(meter, needed | wished, model)
+    def _model(self, name: str) -> MeterModel:
+        if name not in self._models:
+            self._models[name] = parse(self._data.get(name) or {})
+        return self._models[name]
 
 
 def _dlt645(

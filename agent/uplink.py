@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from agent.mqtt import keepalive_s
-from agent.schedule import exchanges
+from agent.schedule import Questions
 from contract.records import (
     Balance,
     Body,
@@ -44,7 +44,8 @@ def predict_uplink(config: Mapping[str, Any]) -> Decimal:
     """MB (10^6 bytes) a month of 30 days, one decimal."""
     slots = DAY_S // config["settings"]["interval_s"]
     subjects = _subjects(config)
-    a_slot: list[Body] = [_reading(meter, config) for meter in config["meters"] if meter["line"]]
+    questions = Questions(config)
+    a_slot: list[Body] = [_reading(meter, questions) for meter in config["meters"] if meter["line"]]
     a_slot += [_interval(tenant, points) for tenant, points in subjects]
     a_slot.append(_balance(1))
     records = slots * len(a_slot) + len(subjects) + 1
@@ -91,11 +92,13 @@ def _subjects(config: Mapping[str, Any]) -> list[tuple[str | None, list[str]]]:
     return tenants + [(None, [point["id"]]) for point in config["points"] if point["id"] not in taken]
 
 
-def _reading(meter: Mapping[str, Any], config: Mapping[str, Any]) -> Reading:
-    parts = [Exchanged("00" * part.request, "00" * part.reply, 1_234_567_890) for part in exchanges(meter, config)]
+def _reading(meter: Mapping[str, Any], questions: Questions) -> Reading:
+    look, confirmation = (
+        [Exchanged("00" * part.request, "00" * part.reply, 1_234_567_890) for part in parts]
+        for parts in questions.of(meter)
+    )
     registers = {"import": KWH, **{f"import_t{n}": KWH for n in range(1, 5)}}
-    half = (len(parts) + 1) // 2
-    source = Source(AT, 1_234_567_890, registers, None, parts[:half], parts[half:])
+    source = Source(AT, 1_234_567_890, registers, None, look, confirmation)
     return Reading(
         meter=meter["id"],
         serial=meter["serial"] or "20220831000003",

@@ -13,6 +13,7 @@ from agent.cli import Failure
 from agent.cli.check_online import Online, as_objects, ask_all
 from agent.cli.output import document, notice, table
 from agent.cli.places import at_links
+from agent.cli.slow_lines import say_slow
 from agent.cli.words import language, t
 
 FOUND, UNAVAILABLE, FAULTY = 3, 69, 78
@@ -43,7 +44,7 @@ def check(path: Path, online: bool, link_dir: Path | None, as_json: bool) -> Non
     for said in loaded.notices:
         notice(said.text(language()))
     for line in lines:
-        _comment(line)
+        say_slow(line)
     if as_json:
         faults = [
             {"file": f.file, "line": f.line, "column": f.column, "key": f.key, "message": f.message(language())}
@@ -82,29 +83,6 @@ def _show_answers(answers: list[Online]) -> None:
     )
     well = sum(answer.fault is None for answer in answers)
     click.echo(t(f"{len(answers)} 块表中 {well} 块应答", f"{well} of {len(answers)} meters answer"))
-
-
-def _comment(line: dict[str, Any]) -> None:
-    """What a person should know about a line that is slow."""
-    name, sweep, window = line["id"], line["sweep_s"], f"{line['window_s']:g}"
-    if line["exact"]:
-        return
-    if line["fits"]:
-        zh = f"线路 {name}:巡检约 {sweep} 秒,长于时格前后共 {window} 秒的窗口,部分时格的示数将由相邻读数内插"
-        en = (
-            f"line {name}: a sweep takes about {sweep} s, longer than the {window} s around a slot: some slots will be "
-        )
-        notice(t(zh, en + "interpolated between readings"))
-    else:
-        en = f"line {name}: a sweep takes about {sweep} s, which does not fit into the interval; what would help:"
-        notice(t(f"线路 {name}:巡检约 {sweep} 秒,一个采集间隔内做不完;可改善:", en))
-    for baud, seconds in line["at_baud"].items():
-        notice(t(f"  波特率 {baud}:约 {seconds} 秒", f"  {baud} baud: about {seconds} s"))
-    if line["lines_needed"] > 1:
-        lines = line["lines_needed"]
-        notice(t(f"  分到 {lines} 条线路", f"  the meters spread over {lines} lines"))
-    en = "  a longer interval, or the meters' own freezes or load records for the slot's value"
-    notice(t("  延长间隔,或用表内冻结、负荷记录取整点示数", en))
 
 
 def _show(config: dict[str, Any], lines: list[dict[str, Any]], uplink: float | None) -> None:

@@ -13,6 +13,7 @@ import click
 from agent.cli import Failure
 from agent.cli.durations import DURATION
 from agent.cli.output import notice
+from agent.cli.slow_lines import say_slow
 from agent.cli.words import t
 from agent.lazily import put_off
 from agent.logs import set_up
@@ -92,7 +93,11 @@ async def _run(path: Path, for_s: float | None) -> None:
 async def _live(config: dict[str, Any], stop: asyncio.Event) -> None:
     """One life under one configuration."""
     from agent.app import Agent
+    from agent.schedule import predict_sweep
 
+    for line in predict_sweep(config):
+        if not line["fits"]:
+            say_slow(line)
     clock = RealClock(trusted=config["private"]["clock"] == "trusted")
     agent = Agent(config, clock)
     page = _page_of(agent)

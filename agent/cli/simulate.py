@@ -17,6 +17,7 @@ import click
 import config as config_package
 from agent.cli import Failure
 from agent.cli.output import notice
+from agent.cli.slow_lines import say_slow
 from agent.cli.words import language, t
 from agent.schedule import predict_sweep
 from config.compose import decode
@@ -74,10 +75,7 @@ def _configuration(path: Path) -> dict[str, Any]:
         raise Failure(loaded.fault_texts(language()), 78)
     for line in predict_sweep(loaded.config):
         if not line["fits"]:
-            zh = f"线路 {line['id']}:巡检约 {line['sweep_s']} 秒,一个采集间隔内做不完"
-            notice(
-                t(zh, f"line {line['id']}: a sweep takes about {line['sweep_s']} s, longer than the interval allows")
-            )
+            say_slow(line)
     return loaded.config
 
 

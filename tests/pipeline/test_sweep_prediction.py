@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agent.cli import cli
-from agent.schedule import exchanges, predict_sweep
+from agent.schedule import Questions, predict_sweep
 from agent.uplink import PING_BYTES, predict_uplink
 from config.load import load
 
@@ -54,7 +56,8 @@ def test_a_modbus_meter_takes_what_its_frames_take(tmp_path: Path) -> None:
         "meters: [{id: m, line: a, protocol: modbus, unit: 1, model: schneider-iem3155}]\n"
     )
     found = config(file)
-    parts = exchanges(found["meters"][0], found)
+    look, confirmation = Questions(found).of(found["meters"][0])
+    parts = look + confirmation
     [line] = predict_sweep(found)
     characters = sum(part.request + part.reply + 3.5 for part in parts)
     gaps = sum(part.fixed_s for part in parts)
@@ -151,3 +154,19 @@ def test_check_of_a_missing_file_ends_with_78(tmp_path: Path) -> None:
     result = check(tmp_path / "gone.yaml", "--json")
     assert result.exit_code == 78
     assert len(json.loads(result.stdout)["faults"]) == 1
+
+
+def test_run_only_warns_of_a_schedule_that_cannot_be_met(tmp_path: Path) -> None:
+    file = site(tmp_path, 64, interval="1min")
+    file.write_text(file.read_text("utf-8").replace("{id: g}", f"{{id: g, data: {tmp_path / 'data'}}}"))
+    hubiao = Path(sys.executable).with_name("hubiao")
+    run = [hubiao, "--lang", "en", "run", "--config", file, "--for", "1s"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert "line east: a sweep takes about" in done.stderr
+    assert "over 2 lines" in done.stderr
+
+
+def test_thousands_of_meters_that_are_alike_are_worked_out_once(tmp_path: Path) -> None:
+    found = config(site(tmp_path, 64))
+    questions = Questions(found)
+    assert len({id(questions.of(meter)) for meter in found["meters"]}) == 1
