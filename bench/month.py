@@ -1,10 +1,11 @@
 """A simulated month: what every tenant's statement says against what the park truly used.
 
-    python -m bench.month [--meters 60] [--days 31] [--seed 1] [--profile]
+    python -m bench.month [--meters 60] [--days 31] [--seed 1] [--profile] [--late 0]
 
 Noise (readings lost at random, single false registers), three outages (a meter, a line, the gateway), one replaced
 meter, one ratio change, one move. Readings go to the recorder directly; slots, validation, revisions, days and
 statements are the gateway's own. `--profile`: the meters that fell silent answer from their load profile afterwards.
+`--late`: seconds that a sweep takes, as on a slow line, so that slots lie between two looks (not those of statements).
 Exit 1 if a statement is off by more than one register count a segment, or an interval is lost.
 """
 
@@ -117,7 +118,9 @@ class Outages:
         return first <= slot_s < first + hours * 3600
 
 
-def play(meters: int = 60, days: int = 31, seed: int = 1, *, profile: bool = False) -> tuple[Fed, Truth, Outcome]:
+def play(
+    meters: int = 60, days: int = 31, seed: int = 1, *, profile: bool = False, late_s: int = 0
+) -> tuple[Fed, Truth, Outcome]:
     """Plays the month; gives the park as it ended, its truth and what its statements came to."""
     started = time.monotonic()
     config = park(meters, days)
@@ -132,12 +135,12 @@ def play(meters: int = 60, days: int = 31, seed: int = 1, *, profile: bool = Fal
         if outages.gateway(slot_s):
             continue
         fed.clock.to(slot_s * 1000 + 500)
+        edge = slot_s in (BEGIN_S, end_s, *changes(days))
         for name, metered in fed.recorder.meters.items():
-            fed.clock.move(20)
+            fed.clock.move(20 if edge else 20 + late_s * 1000 // meters)
             if fed.plan.is_retired(name, slot_s - 1):
                 continue
             gone = outages.meter(name, slot_s) or outages.line(lines[name], slot_s)
-            edge = slot_s in (BEGIN_S, end_s, *changes(days))
             if gone or (not edge and random_.random() < LOST):
                 fed.take(Missed(name, fed.clock.wall_ms(), "timeout", ""))
                 continue
@@ -260,7 +263,8 @@ if __name__ == "__main__":
     parser.add_argument("--days", type=int, default=31)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--late", type=int, default=0, metavar="S")
     options = parser.parse_args()
-    _, _, found = play(options.meters, options.days, options.seed, profile=options.profile)
+    _, _, found = play(options.meters, options.days, options.seed, profile=options.profile, late_s=options.late)
     print("\n".join([*table(found), *found.failures]))
     sys.exit(bool(found.failures))
