@@ -38,6 +38,7 @@ from audit.report_advice import advice_part, conversion_part
 from audit.report_case import Settled, add_up, settle_accounts
 from audit.report_model import KWH_LEAST, KWH_SLACK, LONG_DAYS, SLACK_DAYS, Case, Papers, Payer
 from audit.report_parts import bill_part, loss_part, paper_part, tenant_part, unchecked_part
+from audit.rule import Rule, load_rule
 from audit.settle import METHOD
 from audit.tenant_proof import fingerprint
 from audit.written import month_span
@@ -57,9 +58,13 @@ def make_report(
     notes: Notes | None = None,
     verified: Mapping[str, Any] | None = None,
     prices: Sequence[Price] = (),
+    rule: Rule | None = None,
 ) -> dict[str, Any]:
-    """The whole document. days: of the settlement; without, the bill's. Raises CaseError for impossible inputs."""
-    notes = notes or Notes()
+    """The whole document. Raises CaseError for impossible inputs.
+
+    days: of the settlement; without, the bill's. rule: what it is measured against; without, the draft for comment.
+    """
+    notes, rule = notes or Notes(), rule or load_rule()
     case = _case(park, papers, evidence, days, notes, verified, prices)
     readings = [_judge(case, case.strict)]
     if case.with_pv is not None:
@@ -75,7 +80,7 @@ def make_report(
         "method": METHOD,
         "colour_code": "hubiao-colour-1",
         "official": False,
-        "rule": {"title": "支持小微企业和小微园区的用电政策措施（征求意见稿）", "status": "draft", "measure": "六"},
+        "rule": rule.document(),
         "from": None if case.days is None else case.days[0].isoformat(),
         "to": None if case.days is None else case.days[1].isoformat(),
         "verdict": {
@@ -96,7 +101,7 @@ def make_report(
         "series": None,
         "papers": paper_part(papers),
         "evidence": None if evidence is None else _evidence_part(case),
-        "unchecked": unchecked_part(case),
+        "unchecked": unchecked_part(case, rule),
     }
 
 

@@ -69,6 +69,9 @@ def _verdict(page: Page) -> str:
         f'<div class="card"><span>{escape(name)}</span><b>{money(value)}</b><i>{unit if value else ""}</i></div>'
         for name, value, unit in cards
     )
+    rule = made["rule"]
+    draft = f'<p class="draft">{words.DRAFT[page.which]}</p>' if rule["status"] == "draft" else ""
+    basis = f"{words.RULE[page.which]}：{rule['title']} {rule['number']} {rule['clause']}"
     readings = made["verdict"]["readings"]
     both = ""
     if len(readings) > 1:
@@ -82,12 +85,13 @@ def _verdict(page: Page) -> str:
         )
         both = f'<p class="note">{escape(said)}</p>'
     return (
-        f'<header><p class="draft">{escape(page.t("征求意见稿", "征求意见稿 · draft for comment"))}</p>'
+        f"<header>{draft}"
         f"<h1>{escape(page.t('转供电收费核查报告', 'Resale charges: audit report'))}</h1>"
         f"<p>{escape(made['park'])} · {page.span(made)} · {made['method']}</p></header>"
         f'<section class="verdict {colour}"><div class="lamp">{escape(page.w(words.COLOURS, colour))}</div>'
         f"<div><p>{escape(page.w(words.ADVICE, colour))}</p><ul>{reasons}</ul>{both}</div></section>"
-        f'<div class="cards">{boxes}</div><p class="note">{escape(words.DISCLAIMER[page.which])}</p>'
+        f'<div class="cards">{boxes}</div><p class="note">{escape(words.DISCLAIMER[page.which])} '
+        f"{escape(basis)}</p>"
     )
 
 

@@ -8,12 +8,13 @@ from fractions import Fraction
 from typing import Any
 
 from audit.amounts import ratio, rounded, shown
-from audit.bill import Bill, pv_lines
+from audit.bill import Bill, BillLine, pv_lines
 from audit.markup import TenantFacts, Verdict
 from audit.park_evidence import Days, Use
 from audit.report_advice import MONTHS, tenant_advice
 from audit.report_case import by_demand, fixed_yuan
 from audit.report_model import ZERO, Case, Papers, Payer
+from audit.rule import Rule
 from contract.records import PERIODS
 
 LOSS_NOTICE = Fraction(8, 100)
@@ -139,7 +140,7 @@ def paper_part(papers: Papers) -> dict[str, Any]:
     }
 
 
-def unchecked_part(case: Case) -> list[dict[str, str]]:
+def unchecked_part(case: Case, rule: Rule) -> list[dict[str, str]]:
     """Checks that could not be made, as codes with what they concern; texts stand in report_words."""
     codes: list[tuple[str, str]] = []
     rows = [row for payer in case.payers for row in payer.rows] + case.unmatched
@@ -175,8 +176,21 @@ def unchecked_part(case: Case) -> list[dict[str, str]]:
     months = max((len(demands) for subject, demands in case.demands.items() if subject.role == "master"), default=0)
     if months < MONTHS:
         codes.append(("twelve_demands", str(months)))
-    codes.append(("draft_rule", ""))
+    if rule.is_draft:
+        codes.append(("draft_rule", rule.title))
+    if not rule.covers(case.days):
+        codes.append(("rule_not_valid", rule.title))
+    classes = (
+        sorted({line.name for line in case.papers.bill.lines if _is_other_class(line)}) if case.papers.bill else []
+    )
+    if classes:
+        codes.append(("price_classes", "、".join(classes)))
     return [{"code": code, "detail": detail} for code, detail in codes]
+
+
+def _is_other_class(line: BillLine) -> bool:
+    """A share of the bill at another class's price (定比, 定量), which the points do not tell apart."""
+    return any(word in line.name + line.category for word in ("居民", "农业", "定比", "定量"))
 
 
 def _other_months(bill: Bill, days: Days) -> list[str]:

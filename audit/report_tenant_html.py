@@ -61,6 +61,8 @@ def tenant(page: Page, row: Mapping[str, Any]) -> str:
         (page.t("证据不能证明的部分", "that no record bears out"), row["unproven_yuan"], page.yuan),
         (page.t("直供（不满 1 千伏，分时）", "direct supply below 1 kV, TOU"), row["direct_tou_yuan"], page.yuan),
         (page.t("直供（不满 1 千伏，不分时）", "direct supply below 1 kV, flat"), row["direct_flat_yuan"], page.yuan),
+        (page.t("实收均价", "average price charged"), row["average_price_charged"], f"{page.yuan}/kWh"),
+        (page.t("应收均价", "average price allowed"), row["average_price_allowed"], f"{page.yuan}/kWh"),
         (page.t("最大需量", "maximum demand"), row["max_demand_kw"], "kW"),
     ]
     pairs = "".join(

@@ -49,11 +49,19 @@ UNCHECKED = {
         "容量与需量的比选不满 12 个月的总表最大需量，现有月数",
         "capacity against demand rests on fewer than 12 monthly demands of the master; months there are",
     ),
+    "rule_not_valid": ("所依据的规定在这段时间并非全程有效", "the rule is not in force all through these days"),
+    "price_classes": (
+        "账单中有其他类别的电价（居民、农业等，定比或定量），各计量点没有分开，按电量一起分摊",
+        "part of the bill is at another class's price, which the points do not tell apart: shared with the rest",
+    ),
     "correction_elsewhere": (
         "账单中有属于其他月份的退补，本期按本月用户分摊；请把那个月的账单一起核查",
         "the bill corrects another month and its users are not these: check that month's bill together with it",
     ),
-    "draft_rule": ("所依据的文件是征求意见稿，不是正式规定", "the rule is a draft for comment, not adopted"),
+    "draft_rule": (
+        "所依据的文件是征求意见稿，不是正式规定",
+        "the rule is a draft for comment (征求意见稿), not adopted",
+    ),
 }
 CLASSES = {
     "ready": ("具备条件", "ready"),
@@ -123,6 +131,8 @@ ADVICE = {
     "grey": ("证据不足以下结论，缺什么见下。", "The evidence is not enough for an answer; see what is missing."),
 }
 DISCLAIMER = (
-    "本报告的颜色按 hubiao-colour-1 计算，不是官方“转供电费码”。依据文件为征求意见稿。",
-    "The colour follows hubiao-colour-1 and is not the official 转供电费码. The rule is a draft (征求意见稿).",
+    "本报告的颜色按 hubiao-colour-1 计算，不是官方“转供电费码”。",
+    "The colour follows hubiao-colour-1 and is not the official 转供电费码.",
 )
+RULE = ("依据", "measured against")
+DRAFT = ("征求意见稿", "征求意见稿 · draft for comment")

@@ -19,10 +19,6 @@ import segno
 from audit import report_words as words
 from audit.html_parts import money, table
 
-_BASIS = (
-    "应收按 settlement-method-1 计算，依据为征求意见稿；不是缴费通知。",
-    "What may be charged follows settlement-method-1 and a draft for comment (征求意见稿); this is no invoice.",
-)
 _ROWS = 3  # registers that fit; more of them stand in the report
 _STYLE = """
 *{box-sizing:border-box}body{margin:0;color:#111;font:14.5px/1.5 "Noto Sans CJK SC","Source Han Sans SC",
@@ -100,9 +96,17 @@ def _slip(made: Mapping[str, Any], row: Mapping[str, Any], at: int, keys: Sequen
         f"<div><p>{escape(made['park'])}</p><p>{row['from']} 00:00 – {row['to']} 00:00</p></div></div>"
         f'{_registers(row, at)}<p class="note">{periods}</p><div class="sums">{amounts}</div>'
         f'<div class="low"><div><ul>{looks}</ul><p class="note">{key_line}</p>'
-        f'<p class="note">{_BASIS[at]}</p></div>'
+        f'<p class="note">{_basis(made, at)}</p></div>'
         f'<div class="qr">{code.svg_inline(omitsize=True, border=4)}<p class="note">{scan}</p></div></div></section>'
     )
+
+
+def _basis(made: Mapping[str, Any], at: int) -> str:
+    rule = escape(" ".join(filter(None, (made["rule"]["title"], made["rule"]["number"]))))
+    return (
+        f"应收按 settlement-method-1 计算，依据 {rule}；不是缴费通知。",
+        f"What may be charged follows settlement-method-1 and {rule}; this is no invoice.",
+    )[at]
 
 
 def _registers(row: Mapping[str, Any], at: int) -> str:

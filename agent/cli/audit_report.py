@@ -26,6 +26,7 @@ from audit.report_model import Papers
 from audit.report_tables import bundle, write_tables
 from audit.report_tenants import tenant_files, write_tenant_files
 from audit.report_words import COLOURS
+from audit.rule import Rule, load_rule
 from audit.series import part_periods, series_part
 from audit.store import Store
 from audit.verify_store import verify_store
@@ -42,6 +43,9 @@ EVIDENCE_DAYS = 2  # beside the days asked for, so that estimates at their ends 
 @click.option("--prices", type=PATH, multiple=True, metavar="F", help=t("公布的电价表", "published price tables"))
 @click.option("--refunds", type=PATH, multiple=True, metavar="F", help=t("退费记录", "what was paid back"))
 @click.option("--deadline", default=None, metavar="2026-09-30", help=t("退清期限", "for the refunds"))
+@click.option(
+    "--rule", "rule", type=PATH, default=None, metavar="F.yaml", help=t("所依据的规定", "the text it rests on")
+)
 @click.option("--store", type=PATH, default=None, metavar="DIR")
 @click.option("--month", default=None, metavar="2026-07")
 @click.option("--from", "from_", default=None, metavar="2026-07-01")
@@ -72,6 +76,7 @@ def report(
     prices: tuple[pathlib.Path, ...],
     refunds: tuple[pathlib.Path, ...],
     deadline: str | None,
+    rule: pathlib.Path | None,
     store: pathlib.Path | None,
     month: str | None,
     from_: str | None,
@@ -90,7 +95,7 @@ def report(
 ) -> None:
     """园区核查报告 / the report on a park; without --store it tests the documents alone."""
     days, until = _days(month, from_, to), _deadline(deadline)
-    said = _notes(notes, common)
+    said, text = _notes(notes, common), _rule(rule)
     read = read_all(Files(bills, charges, prices, refunds), said, tax)
     papers = read.papers
     opened = None if store is None else open_store(store)
@@ -103,7 +108,14 @@ def report(
 
         def report_on(some: Papers, span: Days | None) -> dict[str, Any]:
             return make_report(
-                park, some, evidence=evidence, days=span, notes=said, verified=verified, prices=read.prices
+                park,
+                some,
+                evidence=evidence,
+                days=span,
+                notes=said,
+                verified=verified,
+                prices=read.prices,
+                rule=text,
             )
 
         made = report_on(papers, days)
@@ -168,6 +180,15 @@ def _deadline(text: str | None) -> date | None:
         return None if text is None else parse_date(text)
     except ValueError as error:
         raise click.UsageError(f"--deadline: {error}") from error
+
+
+def _rule(path: pathlib.Path | None) -> Rule:
+    try:
+        return load_rule() if path is None else load_rule(path)
+    except PaperError as error:
+        raise Failure("\n".join(f"{path}: {line}" for line in str(error).splitlines()), 78) from error
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror or error}", 78) from error
 
 
 def _notes(path: pathlib.Path | None, common: str | None) -> Notes:

@@ -190,3 +190,58 @@ def test_a_settlement_case_is_a_bill_and_charges_too(tmp_path: Path) -> None:
     made = json.loads(result.stdout)
     assert (made["verdict"]["colour"], made["verdict"]["reasons"]) == ("red", ["EXTRA_FEE", "CAP_EXCEEDED_LITERAL"])
     assert (made["figures"]["charged_yuan"], made["figures"]["over_bill_yuan"]) == ("8.50", "1.50")
+
+
+RULE = """rule:
+  id: zj-2027
+  title: 浙江省转供电价格管理办法
+  number: 浙发改价格〔2027〕1号
+  status: adopted
+  valid_from: 2026-01-01
+  says: 不得加收其他费用
+"""
+
+
+def test_an_adopted_rule_takes_the_draft_mark_off_and_its_validity_is_checked(tmp_path: Path) -> None:
+    rule = tmp_path / "rule.yaml"
+    rule.write_text(RULE, encoding="utf-8")
+    made, page = report(tmp_path, CHARGES, "--rule", str(rule))
+    assert (made["rule"]["number"], made["rule"]["status"]) == ("浙发改价格〔2027〕1号", "adopted")
+    assert "征求意见稿" not in page
+    assert "浙江省转供电价格管理办法" in page
+    assert "不是官方“转供电费码”" in page
+    codes = {entry["code"] for entry in made["unchecked"]}
+    assert not codes & {"draft_rule", "rule_not_valid"}
+    rule.write_text(RULE.replace("2026-01-01", "2026-07-15"), encoding="utf-8")
+    made, _ = report(tmp_path, CHARGES, "--rule", str(rule))
+    assert {"code": "rule_not_valid", "detail": "浙江省转供电价格管理办法"} in made["unchecked"]
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "fault"),
+    [
+        ("status: adopted", "status: maybe", "rule.status: must be draft or adopted"),
+        ("2026-01-01", "soon", "rule.valid_from"),
+        ("  title: 浙江省转供电价格管理办法\n", "", "rule.title: missing"),
+        ("  says", "  sais", "rule.sais: unknown"),
+        ("rule:", "rules:", "rule: missing"),
+        ("id: zj-2027", "id: [zj]", "rule.id: must be text"),
+    ],
+)
+def test_a_rule_that_cannot_be_read_is_refused(tmp_path: Path, was: str, becomes: str, fault: str) -> None:
+    rule = tmp_path / "rule.yaml"
+    assert was in RULE
+    rule.write_text(RULE.replace(was, becomes), encoding="utf-8")
+    result = CliRunner().invoke(cli, ["audit", "report", "--park", "p-1", "--rule", str(rule)])
+    assert result.exit_code == 78
+    assert fault in result.output
+
+
+def test_another_price_class_on_the_bill_is_told(tmp_path: Path) -> None:
+    made, _ = report(tmp_path)
+    assert "price_classes" not in {entry["code"] for entry in made["unchecked"]}
+    bill = tmp_path / "b.csv"
+    bill.write_text(BILL.replace("电度电费,平段", "居民电费（定比30%）,平段"), encoding="utf-8")
+    words = ["--park", "p-1", "--bill", str(bill), "--charges", str(tmp_path / "c.csv"), "--json"]
+    again = json.loads(CliRunner().invoke(cli, ["audit", "report", *words]).stdout)
+    assert {"code": "price_classes", "detail": "居民电费（定比30%）"} in again["unchecked"]
