@@ -36,7 +36,7 @@ from contract.totals import total
 logger = logging.getLogger(__name__)
 KEPT_S = 2 * DAY_S + 3600
 FOREVER_S = 2**62
-LEARNT_AT_ONCE = 2048  # records of the log, before what they said is packed
+LEARNT_AT_ONCE = 512  # records of the log, before what they said is packed
 FRESH_STEPS = 2  # not packed: the next sweep looks at them
 DAYS_KEPT_S = 70 * DAY_S  # days, of which statements are made: two billing periods
 BILLED = ("import", "export")  # of a reading's registers, what the ledger looks at

@@ -24,17 +24,23 @@ def past_of(data: Path, epoch: Epoch, meter: str, before_s: int, interval_s: int
 
 
 def newest_config(data: Path, epoch: Epoch) -> Config | None:
-    """The configuration that was in force when the log ended; None in an epoch that has none yet."""
+    """The configuration that was in force when the log ended; None in an epoch that has none yet.
+
+    The newest record names it, so that a log of years need not be unpacked for it.
+    """
     reader = Reader(data)
     try:
-        for _, record, _ in reader.backwards(epoch):
-            if record is not None and b'"kind":"config"' in record:
-                body = decode(record)[1]
-                if isinstance(body, Config):
-                    return body
+        last = next((record for _, record, _ in reader.backwards(epoch) if record is not None), None)
+        if last is None:
+            return None
+        head, body = decode(last)
+        index = None if isinstance(body, Config) else reader.index_of(epoch, bytes.fromhex(head.config))
+        if index is not None:
+            record = next(reader.records(epoch, index))[1]
+            body = body if record is None else decode(record)[1]
+        return body if isinstance(body, Config) else None
     finally:
         reader.close()
-    return None
 
 
 def accepted_in(reader: Reader) -> Acceptances:

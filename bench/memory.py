@@ -68,6 +68,7 @@ async def filled(config: dict[str, Any], data: Path, until_s: int) -> None:
             books.reading(log.add(body), body)
         books.derive(clock.wall // 1000, log.add)
         await log.commit()
+    log.delivered = log.size
     await log.close()
     await store.close()
 

@@ -15,16 +15,18 @@ from agent.cli.durations import DURATION
 from agent.cli.output import notice
 from agent.cli.slow_lines import say_slow
 from agent.cli.words import t
-from agent.lazily import put_off
+from agent.lean import give_back, put_off
 from agent.logs import set_up
 from agent.supervise import notify, watch
 from config.child import load_in_child
-from drivers.clock import RealClock
+from drivers.clock import Clock, RealClock
 from drivers.loop import precise_loop
 
 if TYPE_CHECKING:
     from agent.app import Agent
     from agent.web.serve import PageServer  # the extra `web`
+
+TRIM_S = 3600.0
 
 
 @click.command()
@@ -106,12 +108,21 @@ async def _live(config: dict[str, Any], stop: asyncio.Event) -> None:
         page.start()
     notify("READY=1")
     feeding = asyncio.create_task(watch(clock, agent.signs_of_life))
+    trimming = asyncio.create_task(_stay_small(clock))
     try:
         await agent.run(stop)
     finally:
         feeding.cancel()
+        trimming.cancel()
         if page is not None:
             await asyncio.to_thread(page.stop)
+
+
+async def _stay_small(clock: Clock) -> None:
+    """Start, midnight and the end of a month need more than what lies between them."""
+    while True:
+        give_back()
+        await clock.sleep(TRIM_S)
 
 
 async def _load(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import sys
 AGENT = """
 import sys
 import agent.cli.run
-from agent.lazily import put_off
+from agent.lean import put_off
 put_off("urllib.request")
 import agent.app, drivers.modbus.meter
 print(*sys.modules)
