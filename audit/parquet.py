@@ -7,6 +7,7 @@ path stays text (`2026-07` is no date, park `007` no number). Knows nothing of t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ _FORM = {
     "row_group_size": 8_192,  # read at once: some 8 MB of records
     "compression": "zstd",
     "use_dictionary": list(_TEXT),
+    "write_page_checksum": True,
     "write_statistics": ["gateway", "epoch", "seq", "kind", "slot_s"],
 }
 
@@ -48,8 +50,8 @@ def write_table(path: Path, table: pa.Table) -> None:
 def read_part(
     path: Path, which: LogId, kinds: Collection[str] | None = None, first: int = 0, last: int | None = None
 ) -> Iterator[Row]:
-    """Rows of one log in order of index, from `first` to below `last`. Raises OSError."""
-    with pq.ParquetFile(path) as file:
+    """Rows of one log in order of index, from `first` to below `last`. Raises OSError, also for a damaged file."""
+    with _opened(path) as file:
         for group in _groups(file, first, last):
             table = file.read_row_group(group)
             keep = pc.and_(pc.equal(table["gateway"], which.gateway), pc.equal(table["epoch"], which.epoch))
@@ -63,9 +65,9 @@ def read_part(
 
 
 def bodies_at(path: Path, which: LogId, seqs: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
-    """(index, fork, record bytes) of those of some indexes that the file has. Raises OSError."""
+    """(index, fork, record bytes) of those of some indexes that the file has. Raises OSError as `read_part`."""
     wanted = pa.array(sorted(seqs), pa.int64())
-    with pq.ParquetFile(path) as file:
+    with _opened(path) as file:
         for group in _groups(file, min(seqs), max(seqs) + 1):
             heads = file.read_row_group(group, columns=["gateway", "epoch", "seq", "fork"])
             keep = pc.and_(pc.equal(heads["gateway"], which.gateway), pc.equal(heads["epoch"], which.epoch))
@@ -75,6 +77,15 @@ def bodies_at(path: Path, which: LogId, seqs: Collection[int]) -> Iterator[tuple
             kept = heads.append_column("body", file.read_row_group(group, columns=["body"])["body"]).filter(keep)
             names = ("seq", "fork", "body")
             yield from zip(*(kept[name].to_pylist() for name in names), strict=True)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:  # pyarrow names no file where bytes are damaged
+        raise OSError(None, str(error).splitlines()[0], str(path)) from error
 
 
 def _groups(file: pq.ParquetFile, first: int, last: int | None) -> Iterator[int]:

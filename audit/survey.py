@@ -19,13 +19,16 @@ _VIEW = "CREATE OR REPLACE VIEW records AS SELECT * FROM read_parquet([{}], hive
 
 
 def survey(store: Store, park: str | None = None) -> dict[str, list[Answer]]:
-    """Question → its answers, in order of parks, from what was folded. Raises OSError, duckdb.Error."""
+    """Question → its answers, in order of parks, from what was folded. Raises OSError, also for a damaged file."""
     found: dict[str, list[Answer]] = {name: [] for name in QUESTIONS}
     parks = iter(store.parks() if park is None else [park])
-    with tempfile.TemporaryDirectory() as spill, _engine(spill) as engine:
-        while some := list(islice(parks, PARKS_AT_ONCE)):
-            for name, rows in ask(engine, store.part_paths(some)):
-                found[name] += rows
+    try:
+        with tempfile.TemporaryDirectory() as spill, _engine(spill) as engine:
+            while some := list(islice(parks, PARKS_AT_ONCE)):
+                for name, rows in ask(engine, store.part_paths(some)):
+                    found[name] += rows
+    except duckdb.Error as error:
+        raise OSError(None, str(error).splitlines()[0], str(store.directory)) from error
     return found
 
 

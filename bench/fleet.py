@@ -94,7 +94,13 @@ def _on_one_machine(store: Store, what: str) -> tuple[float, dict[str, Any]]:
 def _on_spark(master: str, store: Store, what: str) -> tuple[float, dict[str, Any]]:
     from audit import fleet
 
-    settings = {"spark.executor.memory": "2g", "spark.driver.host": "127.0.0.1", "spark.driver.memory": "2g"}
+    settings = {
+        "spark.executor.memory": "2g",
+        "spark.driver.memory": "2g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.network.timeout": "1200s",  # a shared machine may stop us for minutes
+        "spark.executor.heartbeatInterval": "60s",
+    }
     spark = fleet.session(master, settings)
     try:
         began = time.monotonic()
@@ -115,6 +121,7 @@ def cluster() -> Iterator[str]:
     home = Path(pyspark.__file__).parent
     port = free_port()
     os.environ.update({"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable})
+    os.environ["SPARK_DAEMON_JAVA_OPTS"] = "-Dspark.worker.timeout=1200"
     master = f"spark://127.0.0.1:{port}"
     launch = [str(home / "bin" / "spark-class"), "org.apache.spark.deploy"]
     place = ["--host", "127.0.0.1", "--webui-port", "0"]

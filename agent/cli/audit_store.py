@@ -166,7 +166,9 @@ def verify(
         else:
             with on_spark(spark, opened) as (fleet, session):
                 result = fleet.verify_store(session, opened, park, auditors)
-    except (OSError, NoteError) as error:
+    except OSError as error:
+        raise Failure(f"{error.filename or store}: {error.strerror or error}", 78) from error
+    except NoteError as error:
         raise Failure(f"{store}: {error}", 78) from error
     finally:
         gc.enable()

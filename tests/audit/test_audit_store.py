@@ -222,3 +222,17 @@ def test_columns_hold_what_can_be_read_and_null_for_the_rest(tmp_path: Path) -> 
         assert row.until_s == 1_782_864_000
     write_part(tmp_path / "part.parquet", [row])
     assert list(read_part(tmp_path / "part.parquet", LOG)) == [row]
+
+
+def test_a_damaged_part_is_named_and_no_number_comes_of_it(tmp_path: Path) -> None:
+    source = SmallLog.make(300).export(tmp_path / "export")
+    assert audit("import", str(source), "--store", str(tmp_path / "store"))[0] == 0
+    (part,) = (tmp_path / "store").rglob("*.parquet")
+    whole = part.read_bytes()
+    for at in (2000, len(whole) // 2, len(whole) - 6):
+        part.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
+        code, output = audit("verify", "--store", str(tmp_path / "store"))
+        assert (code, part.name in output) == (78, True), (at, output)
+        assert audit("survey", "--store", str(tmp_path / "store"))[0] in (0, 74)  # it does not read every column
+    part.write_bytes(whole)
+    assert audit("verify", "--store", str(tmp_path / "store"))[0] == 0
