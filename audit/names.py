@@ -21,6 +21,7 @@ from audit.amounts import parse_decimal
 from audit.charges import ChargeRow
 from audit.papers import written_name
 from audit.spreadsheet import PaperError
+from audit.written import parse_date
 
 _KEYS = ("names", "columns", "fees", "common", "tax", "tenants", "limits", "park")
 
@@ -58,6 +59,11 @@ def load_notes(path: pathlib.Path | None) -> Notes:
     if not all(isinstance(tenant, dict) for tenant in said.values()):
         raise PaperError("tenants: must be objects")
     numbers = {f"tenants.{name}.declared_kw": tenant.get("declared_kw") for name, tenant in said.items()}
+    for name, tenant in said.items():
+        try:
+            parse_date(str(tenant.get("converted_on", "2000-01-01")))
+        except ValueError as error:
+            raise PaperError(f"tenants.{name}.converted_on: {error}") from error
     for name, value in {**numbers, "park.kva": data.get("park", {}).get("kva")}.items():
         if value is not None and not _is_positive(value):
             raise PaperError(f"{name}: {value!r} is no number above 0")

@@ -11,6 +11,7 @@ from typing import Any
 from audit.advice import add_choices, direct_supply, grid_kwh, park_advice, shift_saves
 from audit.amounts import shown
 from audit.report_model import Case, Payer
+from audit.written import parse_date
 
 LOW_VOLTAGE_KW = 160  # equipment below: low-voltage connection, meter and upstream paid by the utility
 LIKELY_KW = 120
@@ -80,7 +81,10 @@ def _conversion(case: Case, payer: Payer) -> dict[str, Any]:
         "kw_unknown": declared is None and (highest is None or highest >= LIKELY_KW),
         "months_lacking": declared is None and len(demands) < MONTHS,
     }
-    if any(reasons.values()):
+    converted = None if said.get("converted_on") is None else parse_date(str(said["converted_on"]))
+    if converted is not None and case.days is not None and converted < case.days[1]:
+        kind, reasons = "converted", {}
+    elif any(reasons.values()):
         kind = "not_ready"
     elif any(unknown.values()):
         kind, reasons = "unknown", unknown
@@ -90,6 +94,7 @@ def _conversion(case: Case, payer: Payer) -> dict[str, Any]:
         "tenant": payer.name,
         "class": kind,
         "reasons": [code for code, is_so in reasons.items() if is_so],
+        "converted_on": None if converted is None else converted.isoformat(),
         "declared_kw": None if declared is None else shown(declared, 1),
         "own_circuit": circuit,
         "own_meter": own_meter,

@@ -19,11 +19,16 @@ def series(page: Page) -> str:
     head = [
         *(page.t("周期", "period"), page.t("结论", "verdict"), page.t("账单 元", "bill"), page.t("应收 元", "allowed")),
         *(page.t("实收 元", "charged"), page.t("应退 元", "to refund"), page.t("已退 元", "refunded")),
-        page.t("未退 元", "open"),
+        *(page.t("未退 元", "open"), page.t("具备/已转直供 户", "ready / converted")),
     ]
     keys = ("passable_yuan", "allowed_tenants_yuan", "charged_yuan", "ordered_yuan", "refunded_yuan", "open_yuan")
     rows = [
-        [f"{one['from']} – {one['to']}", page.chip(one["colour"]), *(money(one[key]) for key in keys)]
+        [
+            f"{one['from']} – {one['to']}",
+            page.chip(one["colour"]),
+            *(money(one[key]) for key in keys),
+            f"{one['ready']} / {one['converted']}",
+        ]
         for one in made["periods"]
     ]
     names = [

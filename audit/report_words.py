@@ -64,6 +64,7 @@ UNCHECKED = {
     ),
 }
 CLASSES = {
+    "converted": ("已转直供", "converted"),
     "ready": ("具备条件", "ready"),
     "likely": ("很可能具备", "likely"),
     "not_ready": ("暂不具备", "not ready"),

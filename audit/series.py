@@ -174,6 +174,7 @@ def _period(period: Period, made: Mapping[str, Any], tenants: Sequence[Sequence[
         "ordered_yuan": _sum(own, "ordered_yuan"),
         "refunded_yuan": _sum(own, "refunded_yuan"),
         "open_yuan": _sum(own, "open_yuan"),
+        **{kind: sum(entry["class"] == kind for entry in made["conversion"]) for kind in ("ready", "converted")},
     }
 
 

@@ -85,6 +85,18 @@ def test_a_fair_series_orders_nothing(park: Park, tmp_path: Path) -> None:
     assert [one["charged_yuan"] for one in series["periods"]] == charged
 
 
+def test_the_series_counts_who_was_converted_to_direct_supply(park: Park, tmp_path: Path) -> None:
+    words, _ = files(park, tmp_path)
+    notes = tmp_path / "n.json"
+    tenants = {"t-bolt": {"declared_kw": "30", "own_circuit": True, "converted_on": "2026-07-01"}}
+    notes.write_text(json.dumps({"common": "shared", "tenants": tenants}), encoding="utf-8")
+    series = park.report(words, tmp_path, "--no-verify", "--notes", str(notes))["series"]
+    assert [(one["ready"], one["converted"]) for one in series["periods"]] == [(1, 0), (0, 1)]
+    notes.write_text(notes.read_text().replace("2026-07-01", "July"), encoding="utf-8")
+    result = CliRunner().invoke(cli, ["audit", "report", "--park", "p", "--notes", str(notes)])
+    assert (result.exit_code, "converted_on" in result.output) == (78, True)
+
+
 def test_a_charge_over_both_periods_is_put_into_neither_and_named(park: Park, tmp_path: Path) -> None:
     words, _ = files(park, tmp_path)
     both = Papers(park, 0, 6)
