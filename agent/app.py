@@ -20,6 +20,7 @@ from agent.books import Books
 from agent.idle import Idle
 from agent.inbox import Inbox
 from agent.keys import load_or_create
+from agent.live import latest_values
 from agent.log import Identity, Log, open_log
 from agent.metered import metered_of
 from agent.meters import METER_PROTOCOLS, Drivers
@@ -126,6 +127,7 @@ class Agent:
                 self.plan.interval_s,
                 self.recorder.undeliverable,
                 take=self.recorder.receipt,
+                live=lambda now_ms: latest_values(self.recorder.meters.values(), now_ms),
                 metered=bool(mqtt.get("metered")),
             )
         await self.log.commit()

@@ -91,11 +91,13 @@ class Will:
 
 
 class _ContentType(Properties):
-    """The one property of what we publish, packed once instead of once a message."""
+    """The one property of what we publish, packed once instead of once a message; of live values also their expiry."""
 
-    def __init__(self) -> None:
+    def __init__(self, expires_s: int | None = None) -> None:
         super().__init__(PacketTypes.PUBLISH)
         self.ContentType = CONTENT_TYPE
+        if expires_s is not None:
+            self.MessageExpiryInterval = expires_s
 
     def pack(self) -> bytes:
         return self._packed
@@ -151,14 +153,18 @@ class Connection:
         self._tend()
         await self._connected
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, expires_s: int | None = None
+    ) -> int:
         """Sends one message; gives its id, under which `answers` will hold the broker's reason code (QoS 1).
 
-        Raises UplinkError when the connection is already lost.
+        expires_s: after that the broker gives it to nobody any more. Raises UplinkError when the connection is already
+        lost.
         """
         if self.lost:
             raise UplinkError(self.lost)
-        info = self._client.publish(topic, payload, qos, retain, self._content_type)
+        told = self._content_type if expires_s is None else _ContentType(expires_s)
+        info = self._client.publish(topic, payload, qos, retain, told)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise UplinkError(paho.error_string(info.rc))
         self.sent_bytes += len(topic) + len(payload)

@@ -39,6 +39,9 @@ FIRST_RECEIPTS_S = 1.0  # for retained receipts to arrive before anything is sen
 PACKET_OVERHEAD = 200  # bytes of a PUBLISH besides topic and payload, rounded up
 Refused = Callable[[int, str, str], None]  # (seq, kind, reason) of a record that the broker will not take
 Take = Callable[[Receipt], None]  # what to do with an accepted receipt
+Live = Callable[[int], bytes]  # latest values for screens at an instant (UTC ms)
+LIVE_EVERY_S = 1.0  # at most: nobody looks faster
+LIVE_INTERVALS = 2  # then they are no longer the latest
 
 
 def ignore(_receipt: Receipt) -> None:
@@ -66,6 +69,7 @@ class Outbox:
         refused: Refused,
         *,
         take: Take = ignore,
+        live: Live | None = None,
         metered: bool = False,
     ) -> None:
         self.connected = False
@@ -74,6 +78,8 @@ class Outbox:
         self._log, self._broker, self._clock = log, broker, clock
         self._interval_s, self._metered = interval_s, metered
         self._refused, self._take = refused, take
+        self._live = None if metered else live
+        self._shown: tuple[int, int] = (0, 0)  # size of the log, boot clock when live values were sent
         self._acked = log.delivered  # every record below was acknowledged or set aside since we last went back
         self._began_at = self._acked  # when this connection began
         self._done: set[int] = set()  # acknowledged or set aside, above that
@@ -165,6 +171,7 @@ class Outbox:
             with connection.together():
                 await self._send(connection)
                 self._send_proofs(connection)
+                self._send_live(connection)
             await self._retry_aside(connection)
             if connection.overdue_s() > ANSWER_S:
                 raise UplinkError("no acknowledgement for a minute")
@@ -214,6 +221,17 @@ class Outbox:
         self._checkpointed, self._checkpoint_ms = self._log.checkpoint, now_ms
         who = self._log.identity
         connection.publish(topics.checkpoint(who.park, who.gateway), self._checkpointed.encode(), retain=True)
+
+    def _send_live(self, connection: Connection) -> None:
+        """The latest values once a commit brought new ones. At most once: who misses them sees the next."""
+        now_ms, size = self._clock.boot_ms(), self._log.size
+        if self._live is None or size == self._shown[0] or now_ms < self._shown[1] + LIVE_EVERY_S * 1000:
+            return
+        self._shown = size, now_ms
+        who, payload = self._log.identity, self._live(self._clock.wall_ms())
+        if connection.packet_limit is None or len(payload) + PACKET_OVERHEAD < connection.packet_limit:
+            topic = topics.live(who.park, who.gateway)
+            connection.publish(topic, payload, qos=0, expires_s=LIVE_INTERVALS * self._interval_s)
 
     def _send_hashes(self, connection: Connection, stretch: Stretch, *, full: int) -> bool:
         if connection.packet_limit:

@@ -1,8 +1,8 @@
 """How many megabytes a month the records of a configuration take on the uplink (pure).
 
 Every figure is the length of a record encoded by `contract.records` with values of usual length, so a field added
-there is counted here; what MQTT, TLS, TCP and IP add was measured (`python -m bench.uplink`). Live values, backlog and
-repetitions are not foreseen.
+there is counted here; what MQTT, TLS, TCP and IP add was measured (`python -m bench.uplink`). Backlog and repetitions
+are not foreseen.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from contract.records import (
     Segment,
     Source,
     Span,
+    canonical,
     encode,
 )
 from contract.topics import CONTENT_TYPE, topic
@@ -38,6 +39,7 @@ HASH_BYTES = 67  # 64 hex digits with quotes and comma in `hashes`
 SLOT = "2026-07-25T02:00:00Z"
 AT = "2026-07-25T02:00:00.000Z"
 KWH = Decimal("12345.67")
+REGISTERS = ("import", *(f"import_t{n}" for n in range(1, 5)))
 
 
 def predict_uplink(config: Mapping[str, Any]) -> Decimal:
@@ -53,7 +55,16 @@ def predict_uplink(config: Mapping[str, Any]) -> Decimal:
     total += slots * (CHECKPOINT_BYTES + 2 * MESSAGE_BYTES) + records * HASH_BYTES
     metered = bool((config["private"].get("mqtt") or {}).get("metered"))
     total += DAY_S // keepalive_s(metered=metered) * PING_BYTES
+    if not metered:
+        total += slots * _live_bytes(config)
     return (Decimal(total) * MONTH_DAYS / 10**6).quantize(Decimal("0.1"))
+
+
+def _live_bytes(config: Mapping[str, Any]) -> int:
+    """Of the latest values after a sweep."""
+    registers = {name: str(KWH) for name in REGISTERS}
+    meters = {meter["id"]: {"read_at": AT, "registers": registers} for meter in config["meters"] if meter["line"]}
+    return len(canonical({"at": AT, "meters": meters})) + len(CONTENT_TYPE) + MESSAGE_BYTES
 
 
 def day_bytes(config: Mapping[str, Any]) -> int:
@@ -97,7 +108,7 @@ def _reading(meter: Mapping[str, Any], questions: Questions) -> Reading:
         [Exchanged("00" * part.request, "00" * part.reply, 1_234_567_890) for part in parts]
         for parts in questions.of(meter)
     )
-    registers = {"import": KWH, **{f"import_t{n}": KWH for n in range(1, 5)}}
+    registers = dict.fromkeys(REGISTERS, KWH)
     source = Source(AT, 1_234_567_890, registers, None, look, confirmation)
     return Reading(
         meter=meter["id"],

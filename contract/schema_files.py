@@ -76,10 +76,21 @@ def message_schemas() -> dict[str, dict[str, Any]]:
         "at": {"anyOf": [_annotated(records.Instant), {"type": "null"}]},
         "version": {"type": "string"},
     }
+    look = {
+        "read_at": {"anyOf": [_annotated(records.Instant), {"type": "null"}]},
+        "registers": {"type": "object", "additionalProperties": {"type": "string"}},
+    }
+    live = {
+        "at": _annotated(records.Instant),
+        "meters": {
+            "type": "object",
+            "additionalProperties": {"type": "object", "properties": look, "required": sorted(look)},
+        },
+    }
     return {
         "hashes": _message("hashes", "Contiguous leaf hashes of the log.", hashes, list(hashes)),
         "status": _message("status", "State of the agent: a hint, never evidence.", status, list(status)),
-        "live": _message("live", "Latest values for screens; never billed.", {}, []),
+        "live": _message("live", "Latest values for screens; never billed.", live, list(live)),
         "note": {
             "$schema": DIALECT,
             "$id": "urn:hubiao:v1:note",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import shutil
 import signal
@@ -15,9 +16,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import paho.mqtt.client as paho
 import pytest
 
 from agent import outbox as outbox_module
+from agent.live import latest_values
 from agent.log import Log
 from agent.mqtt import Broker, Connection, UplinkError, Will
 from agent.outbox import Outbox
@@ -28,6 +32,8 @@ from bench.evidence_clock import CONFIG
 from bench.evidence_proxy import Proxy
 from bench.fed import Fed, configuration
 from contract.records import Event, parse_instant
+from contract.schema_files import message_schemas
+from contract.topics import CONTENT_TYPE
 from drivers.clock import RealClock, VirtualClock
 from simulators.broker import embedded_broker
 
@@ -349,3 +355,44 @@ async def test_a_password_file_that_is_missing_is_named_and_nothing_else_is_said
     del connection
     gc.collect()  # a future that nobody asked would complain now
     assert caplog.records == []
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("metered", [False, True])
+async def test_live_values_follow_a_commit_expire_and_cost_a_metered_uplink_nothing(
+    tmp_path: Path, metered: bool
+) -> None:
+    heard: list[paho.MQTTMessage] = []
+    screen = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    screen.on_message = lambda _client, _user, message: heard.append(message)
+    async with embedded_broker("mosquitto") as address:
+        screen.connect(address.host, address.port)
+        screen.subscribe("hubiao/v1/+/gateway/+/live", 1)
+        screen.loop_start()
+        said = b'{"at":"2026-07-10T00:00:00.000Z","meters":{}}'
+        async with sending(tmp_path, address.port, live=lambda _: said, metered=metered) as sender:
+            await sweep(sender.log, 0)
+            await until(lambda: not sender.outbox.waiting and (metered or len(heard) == 1))
+        screen.loop_stop()
+        screen.disconnect()
+    if metered:
+        assert heard == []
+        return
+    [message] = heard
+    assert (message.payload, message.qos, message.retain) == (said, 0, False)
+    assert message.properties is not None
+    assert 0 < message.properties.MessageExpiryInterval <= 1800
+    assert message.properties.ContentType == CONTENT_TYPE
+
+
+def test_live_values_are_the_latest_look_at_each_meter() -> None:
+    config = configuration(
+        "park: {id: p}\ngateway: {id: g}\nlines: [{id: l, port: /dev/ttyX}]\nmeters:\n"
+        "  - {id: m-1, line: l, protocol: dlt645-2007, address: 1}\n"
+        "  - {id: m-2, line: l, protocol: dlt645-2007, address: 2}\n"
+    )
+    fed = Fed(config, lambda _name, _ms: {"import": Decimal("12.50")}, "2026-07-10T00:00:00Z")
+    fed.take(fed.look("m-1", {"import": Decimal("12.50")}))
+    message = json.loads(latest_values(fed.recorder.meters.values(), fed.clock.wall_ms()))
+    jsonschema.validate(message, message_schemas()["live"])
+    assert message["meters"] == {"m-1": {"read_at": message["at"], "registers": {"import": "12.50"}}}
