@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,49 @@ def test_a_store_of_an_older_program_is_taken_on(tmp_path: Path) -> None:
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT count(*) FROM epoch").fetchone() == (1,)
     db.close()
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["no store", "store of 0.1"])
+def test_a_migration_that_was_cut_off_after_any_statement_is_done_again(tmp_path: Path, old: bool) -> None:
+    """Statements are committed one by one; a kill after any of them leaves what the next start must bring to an end."""
+    statements: list[str] = []
+    whole = tmp_path / "whole.db"
+    if old:
+        shutil.copy(OLD_STORE, whole)
+    with contextlib.closing(sqlite3.connect(whole)) as db:
+        db.set_trace_callback(statements.append)
+        migrations.apply(Database(db))
+    made = [said for said in statements if said.lstrip().upper().startswith(("CREATE", "ALTER", "INSERT", "UPDATE"))]
+    for cut in range(len(made) + 1):
+        path = tmp_path / f"{cut}.db"
+        if old:
+            shutil.copy(OLD_STORE, path)
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            for statement in made[:cut]:
+                db.execute(statement)
+            db.commit()
+        migrate(path)
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            found = {table: tuple(row[1] for row in db.execute(f"PRAGMA table_info({table})")) for table in COLUMNS}
+            kept = db.execute("SELECT count(*) FROM epoch").fetchone()
+        assert found == COLUMNS
+        assert kept == (int(old),)
+
+
+def test_a_migration_killed_at_any_moment_is_done_again(tmp_path: Path) -> None:
+    """kill -9 at moments spread over the child's life."""
+    command = [sys.executable, "-m", "agent.migrations"]
+    began = time.monotonic()
+    subprocess.run([*command, str(tmp_path / "whole.db")], check=True)
+    life_s = time.monotonic() - began
+    for n in range(12):
+        path = tmp_path / f"{n}.db"
+        with subprocess.Popen([*command, str(path)]) as child:
+            time.sleep(life_s * (0.6 + n / 24))
+            child.kill()
+        migrate(path)
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            assert db.execute("SELECT count(*) FROM epoch").fetchone() == (0,)
 
 
 def test_a_file_that_is_no_database_is_told_by_sqlites_own_name(tmp_path: Path) -> None:
