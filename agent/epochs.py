@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.reader import Epoch
-from contract.note import Checkpoint, NoteError, origin, parse_checkpoint, parse_note, verifier_key
+from contract.note import (
+    Checkpoint,
+    NoteError,
+    origin,
+    parse_checkpoint,
+    parse_note,
+    parse_verifier_key,
+    verifier_key,
+)
+from contract.rekey import Rekey, verify_rekey
 
 KNOWN_FILE = "keys/known"
 START = "start"  # the epoch goes on
@@ -20,15 +29,17 @@ REBUILT = "rebuilt"  # there was one, and the database is gone
 DAMAGED = "damaged"  # the database was set aside
 ROLLED_BACK = "rolled_back"  # the store is older than what was signed or witnessed
 KEY_LOST = "key_lost"  # another key than the epoch began with
+REKEYED = "rekeyed"  # another key, and the old one signed it
 RENAMED = "renamed"  # another park or gateway id
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How the log starts: cause, and the epoch before, if known."""
+    """How the log starts: cause, the epoch before, if known, and the note of a change of key."""
 
     cause: str
     previous: str | None
+    rekey: str | None = None
 
 
 class Known:
@@ -67,8 +78,12 @@ def judge(
     *,
     damaged: bool,
     rolled_back: bool,
+    rekey: str | None = None,
 ) -> Start:
-    """How the log of a store with these epochs starts under this key, if the newest was signed as `known` says."""
+    """How the log of a store with these epochs starts under this key, if the newest was signed as `known` says.
+
+    rekey: the last change of the key, if there was one.
+    """
     before = None if known is None else known.origin.rpartition("/")[2]
     if damaged:
         return Start(DAMAGED, epochs[-1].id if epochs else before)
@@ -79,6 +94,8 @@ def judge(
     if newest.vkey.partition("+")[0] != name:
         return Start(RENAMED, newest.id)
     if newest.vkey != verifier_key(name, public):
+        if rekey is not None and _leads(rekey, Rekey(park, gateway, parse_verifier_key(newest.vkey).key, public)):
+            return Start(REKEYED, newest.id, rekey)
         return Start(KEY_LOST, newest.id)
     if rolled_back:
         return Start(ROLLED_BACK, newest.id)
@@ -87,3 +104,11 @@ def judge(
         if before not in [epoch.id for epoch in epochs] or (before == newest.id and known.size > size):
             return Start(ROLLED_BACK, before)
     return Start(START, newest.id)
+
+
+def _leads(note: str, wanted: Rekey) -> bool:
+    """Whether a note proves just this change of key."""
+    try:
+        return verify_rekey(note) == wanted
+    except NoteError:
+        return False

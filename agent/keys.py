@@ -1,6 +1,8 @@
-"""The gateway's Ed25519 key on disk: made once, kept over epochs, never overwritten, never in the database.
+"""The gateway's Ed25519 key on disk: made once, kept over epochs, changed only by `renew_key`.
 
 DATA/keys/gateway.key     PKCS #8 PEM, mode 0600, in a directory of mode 0700
+DATA/keys/next.key        the same, while a change of the key is not complete
+DATA/keys/rekeyed.note    the last change, signed by both keys
 
 Signing and the names of keys are `contract.note`'s matter.
 """
@@ -20,7 +22,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from contract.rekey import sign_rekey
+
 KEY_FILE = "keys/gateway.key"
+NEXT_FILE = "keys/next.key"
+REKEY_FILE = "keys/rekeyed.note"
 _FINGERPRINT_BYTES = 16
 
 
@@ -30,7 +36,43 @@ class KeyFault(Exception):
 
 def create_key(data: Path) -> Ed25519PrivateKey:
     """Makes the key and its file, durable when this returns. Raises KeyFault where there is one already, or no disk."""
-    path = data / KEY_FILE
+    return _create(data / KEY_FILE)
+
+
+def renew_key(data: Path, park: str, gateway: str) -> str:
+    """Puts a new key in the place of the old one; gives the note that both signed. No agent may run meanwhile.
+
+    Cut off at any moment, the next call brings it to an end: the old key stays until the note is on disk. The old key
+    is gone afterwards. Raises KeyFault.
+    """
+    old = load_key(data)
+    new = load_key(data, NEXT_FILE) if (data / NEXT_FILE).exists() else _create(data / NEXT_FILE)
+    note = sign_rekey(park, gateway, old, new)
+    path = data / REKEY_FILE
+    fresh = path.with_suffix(".new")
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(note)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        _sync_directory(path.parent)
+        (data / NEXT_FILE).replace(data / KEY_FILE)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise KeyFault(f"{error.filename or path}: {error.strerror}") from error
+    return note
+
+
+def read_rekey(data: Path) -> str | None:
+    """The note of the last change of the key, None if there was none."""
+    try:
+        return (data / REKEY_FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _create(path: Path) -> Ed25519PrivateKey:
     key = Ed25519PrivateKey.generate()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -51,9 +93,9 @@ def create_key(data: Path) -> Ed25519PrivateKey:
     return key
 
 
-def load_key(data: Path) -> Ed25519PrivateKey:
+def load_key(data: Path, name: str = KEY_FILE) -> Ed25519PrivateKey:
     """Reads the key. Raises KeyFault: missing, readable by others, or no Ed25519 key."""
-    path = data / KEY_FILE
+    path = data / name
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode & 0o777

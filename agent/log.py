@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import ring
 from agent.epochs import ROLLED_BACK, START, Known, judge
+from agent.keys import read_rekey
 from agent.store import Aside, Batch, Epoch, Receipt, Store, StoreDamaged, StoreError, StoreFull
 from contract.note import Checkpoint, VerifierKey, origin, public_raw, sign_checkpoint, verifier_key
 from contract.records import Body as RecordBody
@@ -336,6 +337,7 @@ async def open_log(
         known.read(),
         damaged=damaged is not None,
         rolled_back=rolled_back,
+        rekey=read_rekey(store.directory),
     )
     if start.cause == START and await _differs(store, epochs[-1], known.read()):
         start = replace(start, cause=ROLLED_BACK)
@@ -349,7 +351,7 @@ async def open_log(
     log = Log(store, identity, clock, key, replace(epoch), auditors)
     log.known = known.write
     await log.resume()
-    log.add(Boot(start.cause, None if start.cause == START else start.previous, identity.version))
+    log.add(Boot(start.cause, None if start.cause == START else start.previous, identity.version, start.rekey))
     return log
 
 

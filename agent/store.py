@@ -13,7 +13,7 @@ import fcntl
 import os
 import sqlite3
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -394,6 +394,16 @@ class Store:
 def _name(error: sqlite3.Error) -> str:
     """SQLite's own name of what went wrong, "" where the fault is not SQLite's."""
     return str(getattr(error, "sqlite_errorname", ""))
+
+
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """The store's lock, for who changes what an agent relies on. Raises StoreError while an agent runs."""
+    handle = _lock(directory)
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def _lock(directory: Path) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from audit import rekey
 from audit.rows import Head, LogId, RecordFault, head_of
 from audit.safe import sync_directory
 from audit.store import DATABASE, SCHEMA, Store, add_alarm, connect
@@ -53,10 +54,14 @@ class Writer:
         heads = [_head(record) for record in records]
         with self.store.transaction():
             folded = self._folded([head for head in heads if isinstance(head, Head)])
-            return [
+            taken = [
                 self._take(head, record, folded) if isinstance(head, Head) else head
                 for head, record in zip(heads, records, strict=True)
             ]
+        for record, one in zip(records, taken, strict=True):
+            if rekey.MARK in record and isinstance(one, Taken) and one.outcome == "new":
+                rekey.follow(self.store, one.log, record)
+        return taken
 
     def append(self, record: bytes) -> Taken:
         """Takes one record. Raises RecordFault."""

@@ -300,12 +300,16 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """The start of the agent, or of an epoch: why, and which epoch came before."""
+    """The start of the agent, or of an epoch: why, and which epoch came before.
+
+    `rekey` is the note that both keys signed (contract.rekey), where the epoch begins under a new key.
+    """
 
     kind: ClassVar[str] = "boot"
     cause: str
     previous_epoch: str | None
     version: str
+    rekey: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,6 +447,8 @@ def _plain_fields(record: Any) -> dict[str, Any]:
     result = {wire: _plain_value(getattr(record, name)) for name, wire in names}
     if isinstance(record, (Segment, Span)) and record.rollover is None:
         del result["rollover"]  # rare: not worth a field in every segment
+    if isinstance(record, Boot) and record.rekey is None:
+        del result["rekey"]
     kind = getattr(record, "kind", None)
     if kind is not None:
         result["kind"] = kind

@@ -29,7 +29,7 @@ _KEYS: dict[str, dict[str, Any]] = {
     "periods": {"enum": list(get_args(records.Period))},
     "quality_kwh": {"enum": list(records.QUALITIES)},
 }
-_OPTIONAL = "rollover"  # the one field that is left out where it says nothing
+_OPTIONAL = frozenset({"rollover", "rekey"})  # left out where they say nothing
 _PLAIN: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
     int: {"type": "integer", "minimum": 0},
@@ -174,7 +174,7 @@ def _object(kind: type[Any], defs: dict[str, Any]) -> dict[str, Any]:
         "type": "object",
         "description": _summary(kind),
         "properties": properties,
-        "required": [name for name in properties if name != _OPTIONAL],
+        "required": [name for name in properties if name not in _OPTIONAL],
     }
 
 

@@ -1,5 +1,5 @@
-"""`hubiao key init|show|known`: the gateway's signing key, what auditors and tenants need to check its signatures, and
-what the key is known to have signed last.
+"""`hubiao key init|show|renew|known`: the gateway's signing key, its change, what auditors and tenants need to check its
+signatures, and what the key is known to have signed last.
 """
 
 from __future__ import annotations
@@ -10,13 +10,21 @@ from pathlib import Path
 import click
 
 from agent.cli import Failure
-from agent.cli.output import document
+from agent.cli.output import document, notice
 from agent.cli.places import data_directory, store_options
 from agent.cli.words import t
 from agent.epochs import Known
-from agent.keys import KeyFault, create_key, fingerprint, load_key
-from agent.store import DATABASE, Reader, StoreError
-from contract.note import NoteError, parse_checkpoint, parse_note, public_raw, verifier_key, verify_checkpoint
+from agent.keys import KeyFault, create_key, fingerprint, load_key, renew_key
+from agent.store import DATABASE, Reader, StoreError, held
+from contract.note import (
+    NoteError,
+    parse_checkpoint,
+    parse_note,
+    parse_verifier_key,
+    public_raw,
+    verifier_key,
+    verify_checkpoint,
+)
 
 
 @click.group()
@@ -48,6 +56,41 @@ def show(config: Path | None, data: Path | None, as_json: bool) -> None:
     except KeyFault as error:
         raise Failure(str(error), 74) from error
     _show(public, _verifier_key(directory), as_json)
+
+
+@key.command()
+@store_options
+@click.option("--json", "as_json", is_flag=True, help="{public_key, fingerprint, note, undelivered}")
+def renew(config: Path | None, data: Path | None, as_json: bool) -> None:
+    """换新密钥:新旧两钥共同签名,旧钥随即删除 / a new key, signed by both; the old one is gone afterwards.
+
+    The agent must be stopped. Its next start begins a new epoch that names the old one and carries the note.
+    """
+    directory = data_directory(config, data)
+    vkey = _verifier_key(directory)
+    if vkey is None:
+        none = t("尚无记录,无需换钥", "nothing was signed yet, so there is nothing to renew")
+        raise Failure(f"{directory}: {none}", 74)
+    park, gateway = parse_verifier_key(vkey).name.split("/")[1:3]
+    try:
+        with held(directory):
+            note = renew_key(directory, park, gateway)
+            public = public_raw(load_key(directory))
+            undelivered = _undelivered(directory)
+    except (KeyFault, StoreError) as error:
+        raise Failure(str(error), 74) from error
+    if undelivered:
+        told = t(
+            f"旧纪元还有 {undelivered} 条记录未送达,请用 export --evidence 导出",
+            f"{undelivered} records of the old epoch are not delivered yet: take them along with export --evidence",
+        )
+        notice(told)
+    if as_json:
+        raw = base64.b64encode(public).decode()
+        document({"public_key": raw, "fingerprint": fingerprint(public), "note": note, "undelivered": undelivered})
+        return
+    _show(public, None, as_json=False)
+    click.echo(note, nl=False)
 
 
 @key.command()
@@ -84,6 +127,15 @@ def _verifier_key(directory: Path) -> str | None:
         raise Failure(str(error), 74) from error
     try:
         return reader.epochs[-1].vkey if reader.epochs else None
+    finally:
+        reader.close()
+
+
+def _undelivered(directory: Path) -> int:
+    """Records of the newest epoch that no auditor (no broker, where none is pinned) has yet."""
+    reader = Reader(directory)
+    try:
+        return reader.size(reader.epochs[-1]) - reader.epochs[-1].delivered
     finally:
         reader.close()
 
