@@ -145,12 +145,17 @@ def same_ratio(plate: str, configured: str | None) -> bool:
 
 
 def hint(sight: Sight, multiplier: Decimal) -> Text | None:
-    """Why a display and a register may differ: a power of ten, the multiplier."""
+    """Why a display and a register may differ: the multiplier, a moment, a power of ten."""
     if sight.agrees or not sight.before:
         return None
     quotient = sight.display / sight.before
     if multiplier != 1 and _near(quotient, multiplier):
         return ("屏幕显示的是一次侧(已乘倍率)", "the display shows primary values, multiplied already")
+    if _near(quotient, Decimal(1)):
+        return (
+            "接近而不相等:屏幕可能翻页或滞后,再看一次",
+            "close, not equal: a display lags or turns pages, look again",
+        )
     for power in POWERS_OF_TEN:
         if _near(quotient, power):
             times = f"{power.normalize():f}"

@@ -155,6 +155,9 @@ def test_hints_name_a_factor_of_ten_and_the_multiplier() -> None:
     assert "factor of 10:" in ten[1]
     assert primary is not None
     assert "primary" in primary[1]
+    close = hint(Sight(Decimal("166304.90"), Decimal("166304.88"), Decimal("166304.90")), Decimal(1))
+    assert close is not None
+    assert "look again" in close[1]
     assert same_ratio("200/5", "40/1")
     assert not same_ratio("", "200/5")
     assert Phase("a", Decimal(10), None, Decimal("9.5")).agrees
