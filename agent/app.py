@@ -29,6 +29,7 @@ from agent.mqtt import Broker
 from agent.outbox import Outbox
 from agent.past import accepted_in, beginning, newest_config, past_of
 from agent.poller import Polled, Poller
+from agent.ratios import ratio_changes
 from agent.reading import Happened
 from agent.receipts import ReceiptRefused, RolledBack, Stick, judge, pinned
 from agent.recorder import Recorder
@@ -118,6 +119,8 @@ class Agent:
         for meter in self._not_accepted(data):
             now_ms = self.clock.wall_ms()
             self.recorder.take(Happened(meter["id"], "not_accepted", now_ms, now_ms, {"model": meter["model"]}))
+        for point, at_s, details in ratio_changes(config, former):
+            self.recorder.note("point", point, "ratio_changed", details, None if at_s is None else at_s * 1000)
         self.pollers = list(self._pollers(limits))
         if mqtt:
             self.outbox = Outbox(
@@ -131,6 +134,10 @@ class Agent:
                 metered=bool(mqtt.get("metered")),
             )
         await self.log.commit()
+
+    def config_refused(self, faults: int) -> None:
+        """A new configuration that cannot be used: this one goes on, and the log says so."""
+        self.recorder.note("gateway", self.log.identity.gateway, "config_refused", {"faults": faults})
 
     def _not_accepted(self, data: Path) -> list[Mapping[str, Any]]:
         """Meters that are read and recorded, and must not be settled yet: said anew at each start."""

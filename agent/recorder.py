@@ -161,6 +161,10 @@ class Recorder:
             details = {"kind": kind, "reason": reason, "seq": min(seqs), "ranges": ranges(sorted(seqs))}
             self._event("gateway", self._log.identity.gateway, "undeliverable", details)
 
+    def note(self, scope: Scope, whose: str, code: str, details: dict[str, Any], at_ms: int | None = None) -> None:
+        """An event that no finding tells of; it goes with the next commit."""
+        self._event(scope, whose, code, details, at_ms=at_ms)
+
     def outage(self, why: Why) -> None:
         """At the start: slots that went by while nobody was here."""
         now_ms = self._clock.wall_ms()

@@ -18,15 +18,20 @@ from drivers.meter import Look
 AGREEING = 3  # readings in a row that must tell the same before a step is believed (reliability: k = 3)
 VOLTS = Decimal("0.25")  # kV between phase and neutral with margin: 230 V + 8 %
 MARGIN = Decimal("1.2")  # meters carry their maximum current and a little more
+OVERLOAD_MS = 60_000  # between two looks nearer than that, the count of a register says little of a load
 DEFAULT_MAX_A = Decimal(100)  # of a direct meter, where the configuration does not say
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the connection can carry, in the register's own units: kW of one register, and its modulus."""
+    """What the connection can carry, in the register's own units: kW of one register, and its modulus.
+
+    rated_kw: what the meter is made for, None where the configuration does not say.
+    """
 
     max_kw: Decimal
     modulus: Decimal | None
+    rated_kw: Decimal | None = None
 
     @classmethod
     def of(cls, meter: dict[str, Any], *, primary: bool) -> Limits:
@@ -35,9 +40,10 @@ class Limits:
         if primary and meter.get("ct"):
             first, second = meter["ct"].split("/")
             amperes = amperes * Decimal(first) / Decimal(second)
-        kilowatts = amperes * VOLTS * int(meter.get("phases") or 3) * MARGIN
+        rated_kw = amperes * VOLTS * int(meter.get("phases") or 3)
         digits = meter.get("digits")
-        return cls(kilowatts, Decimal(10) ** int(digits) if digits else None)
+        modulus = Decimal(10) ** int(digits) if digits else None
+        return cls(rated_kw * MARGIN, modulus, rated_kw if meter.get("max_a") else None)
 
     def growth(self, milliseconds: int, step: Decimal) -> Decimal:
         """The most that a register of this resolution can grow in so much time."""
@@ -64,6 +70,7 @@ class Validator:
     at_ms: int = 0
     boot_ms: int | None = None  # the same moment on the boot clock, which never steps; None when remembered from a log
     suspects: list[Observation] = field(default_factory=list)
+    overloaded: bool = False
 
     def judge(self, seen: Observation) -> Verdict:
         """Decides about an observation and moves the reference if it was accepted."""
@@ -76,8 +83,25 @@ class Validator:
         rolled = tuple(name for name, code in faults.items() if code == "rollover")
         if len(rolled) == len(faults):
             events = tuple(("rollover", self._details(seen, name)) for name in rolled)
+            if not rolled:
+                events = self._overload(seen, span_ms)
             return self._accept(seen, Verdict(True, events, rollover=rolled))
         return self._suspect(seen, {name: code for name, code in faults.items() if code != "rollover"})
+
+    def _overload(self, seen: Observation, span_ms: int) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """An event when a register begins to run faster than the meter is rated, though not impossibly fast."""
+        rated_kw = self.limits.rated_kw
+        if rated_kw is None or span_ms < OVERLOAD_MS:
+            return ()
+        before, self.overloaded = self.overloaded, False
+        for name in self.registers.keys() & seen.registers.keys() & {"import", "export"}:
+            grown, step = seen.registers[name] - self.registers[name], resolution(seen.registers[name])
+            kilowatts = (grown - 2 * step) * 3_600_000 / span_ms
+            if kilowatts > rated_kw:
+                self.overloaded = True
+                details = {**self._details(seen, name), "kw": f"{kilowatts:.2f}", "rated_kw": f"{rated_kw:.2f}"}
+                return () if before else (("overload", details),)
+        return ()
 
     def _accept(self, seen: Observation, verdict: Verdict) -> Verdict:
         self.registers, self.at_ms, self.boot_ms = dict(seen.registers), seen.wall_ms, seen.boot_ms

@@ -50,6 +50,7 @@ async def _run(path: Path, for_s: float | None) -> None:
     config = await loading
     loop = asyncio.get_running_loop()
     next_config: list[dict[str, Any]] = []
+    running: list[Agent] = []
 
     def end() -> None:
         ended.set()
@@ -63,6 +64,8 @@ async def _run(path: Path, for_s: float | None) -> None:
                 t("新配置有误,继续使用原配置:\n", "the new configuration is faulty, the old one goes on:\n")
                 + error.message
             )
+            for agent in running:
+                agent.config_refused(len(error.message.splitlines()))
             return
         stop.set()
 
@@ -83,7 +86,7 @@ async def _run(path: Path, for_s: float | None) -> None:
 
     while not ended.is_set():
         try:
-            await _live(config, stop)
+            await _live(config, stop, running)
         except (StoreError, KeyFault) as error:
             raise Failure(str(error), 74) from error
         stop.clear()
@@ -92,8 +95,8 @@ async def _run(path: Path, for_s: float | None) -> None:
     notify("STOPPING=1")
 
 
-async def _live(config: dict[str, Any], stop: asyncio.Event) -> None:
-    """One life under one configuration."""
+async def _live(config: dict[str, Any], stop: asyncio.Event, running: list[Agent]) -> None:
+    """One life under one configuration, in `running` as long as it lasts."""
     from agent.app import Agent
     from agent.schedule import predict_sweep
 
@@ -109,9 +112,11 @@ async def _live(config: dict[str, Any], stop: asyncio.Event) -> None:
     notify("READY=1")
     feeding = asyncio.create_task(watch(clock, agent.signs_of_life))
     trimming = asyncio.create_task(_stay_small(clock))
+    running.append(agent)
     try:
         await agent.run(stop)
     finally:
+        running.clear()
         feeding.cancel()
         trimming.cancel()
         if page is not None:

@@ -147,7 +147,7 @@ def test_a_reload_with_a_bad_file_keeps_the_old_one_running(tmp_path: Path) -> N
             wait_for(lambda: kinds(listener, "/config") == 1)
             config.write_text(good.replace("interval: 5s", "interval: 7s"))
             agent.send_signal(signal.SIGHUP)
-            time.sleep(3)
+            wait_for(lambda: any(b'"code":"config_refused"' in payload for _, payload in list(listener.messages)))
             assert agent.poll() is None
             assert kinds(listener, "/config") == 1
             config.write_text(good.replace("埃克米", "新名").replace("max_a: 60", "max_a: 80"))

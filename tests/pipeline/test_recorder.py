@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fed_park import Run, fed, meter, park
 
+from agent.ratios import ratio_changes
 from agent.reading import Backfilled, Settled, Stated, Witness
 from bench.fed import Fed
 from contract.records import Day, Event, Gap, Interval, Reading, Source, instant, parse_slot
 
 ONE = meter("m-1", 1, "tenant: acme")
+SLOT, LATER = "2026-07-15T02:00:00Z", "2026-07-15T03:00:00Z"
 DIRECT = {"m-1": Run()}
 
 
@@ -246,3 +249,48 @@ def test_the_register_of_a_settlement_day_is_checked_against_the_closing():
         [event] = played.bodies(Event)
         assert (event.code, event.from_) == ("settlement_mismatch", "2026-07-15T02:00:00.000Z")
         assert event.details == {"meter": str(later + 1), "slot": str(ours)}
+
+
+def test_a_load_beyond_what_the_meter_is_rated_for_is_an_event_when_it_begins():
+    # 60 A, three phases: 45 kW rated, 54 kW possible
+    powers = [("2026-07-15T01:00:00Z", "50"), ("2026-07-15T02:00:00Z", "12"), ("2026-07-15T03:00:00Z", "46")]
+    with fed(park(ONE), {"m-1": Run(powers=powers)}) as played:
+        played.run("2026-07-15T04:00:00Z")
+        events = played.bodies(Event)
+        assert [(event.code, event.from_[:16]) for event in events] == [
+            ("overload", "2026-07-15T01:15"),
+            ("overload", "2026-07-15T03:15"),
+        ]
+        assert events[0].details["rated_kw"] == "45.00"
+        assert Decimal(49) < Decimal(events[0].details["kw"]) <= 50
+        assert played.findings() == []
+
+
+def test_without_a_rated_current_nothing_is_called_an_overload():
+    unrated = meter("m-1", 1, "tenant: acme").replace("max_a: 60, ", "")
+    with fed(park(unrated), {"m-1": Run(kw="85")}) as played:
+        played.run("2026-07-15T01:00:00Z")
+        assert codes(played) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changes"),
+    [
+        ([(None, "30")], [(None, "30")], []),
+        ([(None, "30")], [(None, "30"), (SLOT, "40")], [(SLOT, "30", "40")]),
+        ([(None, "30"), (SLOT, "40")], [(None, "30"), (SLOT, "40")], []),
+        ([(None, "30"), (SLOT, "40")], [(None, "30"), (LATER, "40")], [(LATER, "30", "40")]),
+        ([(None, "30")], [(None, "50")], [(None, "30", "50")]),
+    ],
+)
+def test_a_multiplier_that_the_configuration_changes_is_told_once(before, after, changes):
+    def config(stretches: list[tuple[str | None, str]], name: str = "m-1") -> Any:
+        meters = [{"meter": name, "from": since, "multiplier": multiplier} for since, multiplier in stretches]
+        return SimpleNamespace(points=[{"id": "p", "meters": meters}])
+
+    told = list(ratio_changes(config(after), config(before)))
+    assert [(change.at_s, change.details["before"], change.details["after"]) for change in told] == [
+        (None if since is None else parse_slot(since), old, new) for since, old, new in changes
+    ]
+    assert list(ratio_changes(config(after), None)) == []
+    assert list(ratio_changes(config(after, "m-2"), config(before))) == []  # another meter
