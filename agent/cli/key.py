@@ -1,5 +1,5 @@
-"""`hubiao key init|show|renew|known`: the gateway's signing key, its change, what auditors and tenants need to check its
-signatures, and what the key is known to have signed last.
+"""`hubiao key init|show|renew|known`: the gateway's signing key, its change, what auditors and tenants need to check
+its signatures, and what the key is known to have signed last.
 """
 
 from __future__ import annotations
