@@ -37,7 +37,7 @@ PARK, GATEWAY = "xihu-01", "gw-1"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 AUDITOR_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
 AUDITOR_NAME = "audit.example/zj-1"
-AUDITOR_VKEY = note.verifier_key(AUDITOR_NAME, AUDITOR_KEY.public_key().public_bytes_raw(), note.COSIGNATURE)
+AUDITOR_VKEY = note.verifier_key(AUDITOR_NAME, note.public_raw(AUDITOR_KEY), note.COSIGNATURE)
 SETTINGS = {"utc_offset": "+08:00", "schedules": [], "interval": "15min", "interval_s": 900, "closings": ["01 00:00"]}
 
 

@@ -30,6 +30,7 @@ from agent.mqtt import Broker
 from agent.outbox import Outbox
 from agent.store import DATABASE, Reader
 from bench.evidence_auditor import KEY, Ledger, make_log, reading
+from contract.note import public_raw
 from contract.tree import leaf_hash
 from contract.verify import Evidence, verify
 from drivers.clock import RealClock
@@ -170,7 +171,7 @@ def false_alarms(data: Path) -> list[dict[str, Any]]:
     notes = reader.checkpoints(reader.epochs[-1])
     reader.close()
     evidence = Evidence([record for _, record, _ in rows], [leaf for _, _, leaf in rows], notes, [])
-    found = verify(evidence, KEY.public_key().public_bytes_raw())["findings"]
+    found = verify(evidence, public_raw(KEY))["findings"]
     ours = (
         "hash",
         "hole",

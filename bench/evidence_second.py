@@ -208,7 +208,7 @@ SCENES: tuple[Scene, ...] = (
 def ours(export: Export) -> dict[str, Any]:
     """What our own verifier says of what the second one looks at."""
     evidence = Evidence(list(export.records), list(export.hashes), list(export.checkpoints), list(export.receipts))
-    result = verify(evidence, KEY.public_key().public_bytes_raw(), auditors=[AUDITOR_VKEY])
+    result = verify(evidence, note.public_raw(KEY), auditors=[AUDITOR_VKEY])
     findings = [f for f in result["findings"] if f["code"] not in FIRST_ONLY]
     seqs = [f["seq"] for f in findings if f["seq"] is not None]
     return {"ok": not findings, "first_bad": min(seqs, default=None), "codes": sorted({f["code"] for f in findings})}

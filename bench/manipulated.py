@@ -26,7 +26,7 @@ from drivers.redecode import Redecoder
 METERS, DAYS, SEED = 6, 1, 1
 WITNESS_EVERY = 40  # sweeps; what is behind the second receipt nobody has witnessed
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
-PUBLIC = KEY.public_key().public_bytes_raw()
+PUBLIC = note.public_raw(KEY)
 
 
 class Found(NamedTuple):

@@ -64,7 +64,7 @@ def _(case: Case) -> int:
 
 @keys("another gateway's key in the auditor's hand", "checkpoint")
 def _(case: Case) -> int:
-    case.public = STRANGER.public_key().public_bytes_raw()
+    case.public = note.public_raw(STRANGER)
     return 0
 
 

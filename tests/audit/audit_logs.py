@@ -39,7 +39,7 @@ class SmallLog:
         (directory / "hashes.txt").write_text("".join(leaf_hash(data).hex() + "\n" for data in self.records))
         (directory / "checkpoints.txt").write_text(note.join_notes([self.checkpoint()]), encoding="utf-8")
         origin = note.origin("p-1", "gw-1", EPOCH)
-        (directory / "key.txt").write_text(note.verifier_key(origin, KEY.public_key().public_bytes_raw()) + "\n")
+        (directory / "key.txt").write_text(note.verifier_key(origin, note.public_raw(KEY)) + "\n")
         return directory
 
 

@@ -133,7 +133,7 @@ def make(
         p["meters"][0]["meter"]: (p["role"], holders.get(p["id"], p["id"]), Fraction(p["meters"][0]["multiplier"]))
         for p in config_["points"]
     }
-    key = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
+    key = base64.b64encode(note.public_raw(KEY)).decode()
     return Park("fed-park", first, directory, f"fed-park/gw-1={key}", energy, register, points, Fraction(fixed))
 
 

@@ -21,7 +21,7 @@ from audit.parquet import read_part, write_part
 from audit.rows import LogId, row_of
 from audit.store import Store, StoreFault
 from audit.writer import Writer
-from contract.note import parse_verifier_key, verify_cosignature
+from contract.note import parse_verifier_key, public_raw, verify_cosignature
 from contract.tree import leaf_hash
 
 LOG = LogId("p-1", "gw-1", EPOCH)
@@ -187,7 +187,7 @@ def test_another_key_of_a_gateway_is_refused(tmp_path: Path) -> None:
     assert audit("import", str(source), "--store", str(tmp_path / "store"))[0] == 0
     code, output = audit("verify", "--store", str(tmp_path / "store"), "--key", f"p-1/gw-1={'A' * 43}=")
     assert (code, "another key is pinned" in output) == (78, True)
-    pinned = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
+    pinned = base64.b64encode(public_raw(KEY)).decode()
     assert Store(tmp_path / "store").keys() == {"p-1/gw-1": pinned}
 
 

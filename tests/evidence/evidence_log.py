@@ -19,9 +19,9 @@ from contract.verify import Evidence, verify
 GATEWAY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 AUDITOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
-KEY = GATEWAY.public_key().public_bytes_raw()
+KEY = note.public_raw(GATEWAY)
 AUDITOR_NAME = "audit.example/zj-1"
-AUDITOR_VKEY = note.verifier_key(AUDITOR_NAME, AUDITOR.public_key().public_bytes_raw(), note.COSIGNATURE)
+AUDITOR_VKEY = note.verifier_key(AUDITOR_NAME, note.public_raw(AUDITOR), note.COSIGNATURE)
 EPOCH = "0f" * 16
 ORIGIN = f"hubiao/xihu-01/gw-1/{EPOCH}"
 T0 = records.parse_slot("2026-07-09T16:00:00Z")  # local midnight

@@ -33,8 +33,8 @@ GATEWAY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 AUDITOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
 ORIGIN = note.origin("xihu-01", "gw-1", "0f" * 16)
 POINT = note.Checkpoint(ORIGIN, 8, hashlib.sha256(b"root").digest())
-GATEWAY_VKEY = note.verifier_key(ORIGIN, GATEWAY.public_key().public_bytes_raw())
-AUDITOR_VKEY = note.verifier_key("audit.example/zj-1", AUDITOR.public_key().public_bytes_raw(), note.COSIGNATURE)
+GATEWAY_VKEY = note.verifier_key(ORIGIN, note.public_raw(GATEWAY))
+AUDITOR_VKEY = note.verifier_key("audit.example/zj-1", note.public_raw(AUDITOR), note.COSIGNATURE)
 
 
 def receipt(seconds: int = 1_784_000_000) -> str:
@@ -75,7 +75,7 @@ def test_every_cut_and_every_changed_character_of_a_verifier_key_is_refused() ->
 
 
 def test_verifier_keys_carry_the_id_that_the_specification_spells_out() -> None:
-    key = GATEWAY.public_key().public_bytes_raw()
+    key = note.public_raw(GATEWAY)
     by_hand = hashlib.sha256(ORIGIN.encode() + b"\x0a\x01" + key).digest()[:4].hex()
     assert f"{ORIGIN}+{by_hand}+{base64.b64encode(bytes([1]) + key).decode()}" == GATEWAY_VKEY
     assert str(note.parse_verifier_key(AUDITOR_VKEY)) == AUDITOR_VKEY
@@ -99,10 +99,10 @@ def test_a_checkpoint_is_three_lines_a_blank_one_and_a_signature() -> None:
 def test_a_checkpoint_of_another_key_or_origin_does_not_verify() -> None:
     text = note.sign_checkpoint(GATEWAY, POINT)
     with pytest.raises(note.NoteError):
-        note.verify_checkpoint(text, note.verifier_key(ORIGIN, AUDITOR.public_key().public_bytes_raw()))
+        note.verify_checkpoint(text, note.verifier_key(ORIGIN, note.public_raw(AUDITOR)))
     foreign = note.sign_note(GATEWAY, "somebody", note.format_checkpoint(POINT))
     with pytest.raises(note.NoteError):
-        note.verify_checkpoint(foreign, note.verifier_key("somebody", GATEWAY.public_key().public_bytes_raw()))
+        note.verify_checkpoint(foreign, note.verifier_key("somebody", note.public_raw(GATEWAY)))
 
 
 def test_a_receipt_keeps_the_gateways_signature_and_adds_the_auditors() -> None:
@@ -135,7 +135,7 @@ def test_a_receipt_whose_time_or_size_was_changed_does_not_verify() -> None:
 
 
 def test_a_key_of_one_type_does_not_check_signatures_of_the_other() -> None:
-    key = AUDITOR.public_key().public_bytes_raw()
+    key = note.public_raw(AUDITOR)
     with pytest.raises(note.NoteError):
         note.verify_cosignature(receipt(), note.verifier_key("audit.example/zj-1", key))
     with pytest.raises(note.NoteError):

@@ -150,7 +150,7 @@ def mutated(random: Random, good: bytes) -> bytes:
 def test_only_an_auditors_key_can_be_pinned() -> None:
     assert pinned([AUDITOR_VKEY])[0].name == AUDITOR_NAME
     with pytest.raises(note.NoteError):
-        pinned([note.verifier_key("gateway", KEY.public_key().public_bytes_raw())])
+        pinned([note.verifier_key("gateway", note.public_raw(KEY))])
 
 
 def test_a_stick_gives_what_was_left_whole(tmp_path: Path) -> None:

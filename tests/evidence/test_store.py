@@ -21,6 +21,7 @@ from agent.receipts import pinned
 from agent.store import DATABASE, Reader, Receipt, Store, StoreError, StoreFull
 from bench.evidence_auditor import AUDITOR_VKEY, GATEWAY, KEY, PARK, make_log, reading
 from contract import tree
+from contract.note import public_raw
 from contract.records import decode, parse_instant
 from contract.verify import Evidence, verify
 from drivers.clock import VirtualClock
@@ -76,7 +77,7 @@ def problems(data: Path) -> list[tuple[str, int | None]]:
     notes = reader.checkpoints(reader.epochs[-1])
     reader.close()
     evidence = Evidence([record for _, record, _ in rows], [leaf for _, _, leaf in rows], notes, [])
-    result = verify(evidence, KEY.public_key().public_bytes_raw())
+    result = verify(evidence, public_raw(KEY))
     return [(f["code"], f["seq"]) for f in result["findings"] if f["code"] in ("hash", "hole", "root", "seq", "config")]
 
 

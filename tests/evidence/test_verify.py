@@ -193,7 +193,7 @@ def test_a_note_of_another_key_is_refused(log: Log) -> None:
 
 
 def test_the_whole_log_under_another_key_is_refused(log: Log) -> None:
-    result = log.verify(key=STRANGER.public_key().public_bytes_raw())
+    result = log.verify(key=note.public_raw(STRANGER))
     assert {"checkpoint", "receipt", "unsigned"} <= codes(result)
     assert result["first_bad"] == 0
 

@@ -42,8 +42,9 @@ def digests(directory: Path) -> dict[str, str]:
 @needs_dpkg
 @pytest.mark.usefixtures("packing")
 def test_packages_are_the_same_under_another_umask_and_with_other_file_times(tmp_path: Path) -> None:
-    import build
     import deb
+
+    import build
 
     made = []
     for name, mask, mtime in (("one", 0o022, 1), ("另 一个", 0o077, 1_700_000_000)):

@@ -19,10 +19,10 @@ from agent.cli import cli
 from agent.cli.parquet import Column, parquet
 from agent.log import Identity, open_log
 from agent.store import Store
-from contract.note import cosign, split_notes
+from contract.note import cosign, public_raw, split_notes
 from contract.verify import Evidence, verify
 
-PUBLIC = KEY.public_key().public_bytes_raw()
+PUBLIC = public_raw(KEY)
 SPAN = ("--from", "2026-07-10 10:15", "--to", "2026-07-10 11:00")
 OTHER_SPAN = ("--from", "2026-07-01", "--to", "2026-07-02")
 

@@ -14,7 +14,7 @@ from agent.cli import cli
 from agent.cli.places import opened_store
 from agent.cli.status import status_of
 from agent.history import History
-from contract.note import origin, verifier_key, verify_checkpoint
+from contract.note import origin, public_raw, verifier_key, verify_checkpoint
 from contract.records import Event
 
 NOON = TEN + 8 * STEP
@@ -46,7 +46,7 @@ def test_the_log_and_its_clock_are_told(morning: Morning) -> None:
 def test_the_last_checkpoint_is_the_signed_one(morning: Morning) -> None:
     checkpoint = found(morning)["checkpoint"]
     name = origin("xihu-01", "gw-1", morning.log.epoch.id)
-    vkey = verifier_key(name, KEY.public_key().public_bytes_raw())
+    vkey = verifier_key(name, public_raw(KEY))
     assert verify_checkpoint(checkpoint["note"], vkey).size == checkpoint["size"] == morning.log.size
 
 
