@@ -263,7 +263,7 @@ class Connection:
     def _await_room(self) -> None:
         """While paho could not write everything, has the loop tell when the socket takes more."""
         held = self._client.socket()
-        if self._client.want_write() == self._writing or not isinstance(held, socket.socket):
+        if self.lost or self._client.want_write() == self._writing or not isinstance(held, socket.socket):
             return
         self._writing = not self._writing
         if self._writing:
@@ -272,8 +272,9 @@ class Connection:
             self._loop.remove_writer(held)
 
     def _let_go(self, held: Any) -> None:
-        self._loop.remove_reader(held)
-        self._loop.remove_writer(held)
+        if held.fileno() >= 0:
+            self._loop.remove_reader(held)
+            self._loop.remove_writer(held)
         if self._timer is not None:
             self._timer.cancel()
 

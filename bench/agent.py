@@ -27,7 +27,7 @@ from simulators.broker import embedded_broker
 
 LINES, METERS = 8, 32
 SLOTS_A_DAY = 96
-PATIENCE_S = 120  # a store of two days is read back before the first request
+PATIENCE_S = 600  # a store of two days is read back before the first request
 TICK = os.sysconf("SC_CLK_TCK")
 # pip compiles what it installs: a clone whose surroundings forbid bytecode would compile everything at each start
 INSTALLED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
