@@ -148,7 +148,8 @@ class Connection:
         except (OSError, ValueError) as error:
             raise UplinkError(f"{self.broker}: {error}") from error
         held = self._client.socket()
-        assert isinstance(held, socket.socket)
+        if not isinstance(held, socket.socket):  # TLS 1.3: a refused certificate shows only after the handshake
+            raise UplinkError(f"{self.broker}: {self.lost or 'closed the connection at once'}")
         self._loop.add_reader(held, self._do, self._read)
         self._tend()
         await self._connected

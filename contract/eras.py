@@ -82,8 +82,8 @@ class Course:
         at_s = at_ms // 1000
         if at_s > self.now_s:
             self.marks.append((at_s, seq))
-        if self._blind:
-            self._blind, self.blind_until_s = False, at_s
+        if self._blind:  # what was given up may have answered a slot a little before it
+            self._blind, self.blind_until_s = False, at_s + 1 + max(1, self.interval_s // 100)
         if self.eras and self.eras[-1].from_s is None:
             self.eras[-1].from_s = next_slot(self.eras[-1], at_s)
 

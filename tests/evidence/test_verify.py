@@ -26,6 +26,7 @@ from evidence_log import (
 )
 
 from contract import note, records, tree
+from contract.eras import Course
 from contract.verify import Evidence, verify
 
 CLEAN = Day().build()
@@ -745,3 +746,13 @@ def test_nothing_at_all_is_nothing_to_find() -> None:
         "first_bad": None,
         "findings": [],
     }
+
+
+def test_a_slot_may_have_been_answered_a_little_early_by_what_was_given_up() -> None:
+    """Met on a full disk: the looks around a slot were given up, the next record was written 0.1 s before the slot."""
+    course = Course(lambda *_: None, lambda _config: lambda *_: ("unclassified", ""))
+    slot_s = T0 + 900
+    course.time(0, (slot_s - 60) * 1000, "aa")
+    course.give_up(1)
+    course.time(2, slot_s * 1000 - 100, "aa")
+    assert course.blind_until_s > slot_s
