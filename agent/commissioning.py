@@ -65,6 +65,7 @@ class Acceptance:
     """All that was seen of one meter. faults: what speaks against accepting it."""
 
     meter: str
+    number: str = ""  # address or unit
     sights: list[Sight] = field(default_factory=list)
     plate: str = ""
     configured_ct: str | None = None

@@ -19,6 +19,7 @@ from agent.diagnosis import LineEvidence, MeterEvidence
 from agent.hearing import Dlt645Ear, Heard, RtuEar
 from agent.meters import METER_PROTOCOLS, build_meter
 from agent.search import BAUDS, FRAMINGS, short_address
+from contract.grid import parse_utc_offset
 from drivers.clock import Clock
 from drivers.dlt645.frame import Frame, decode
 from drivers.dlt645.plan import REGISTERS
@@ -333,9 +334,7 @@ class Examination:
         return {kind: Decimal(number) for kind, number in said.items() if number}
 
     def _clock_off_s(self, said: str) -> int:
-        hours, minutes = self._config["settings"]["utc_offset"][1:].split(":")
-        sign = -1 if self._config["settings"]["utc_offset"][0] == "-" else 1
-        zone = timezone(sign * timedelta(hours=int(hours), minutes=int(minutes)))
+        zone = timezone(timedelta(seconds=parse_utc_offset(self._config["settings"]["utc_offset"])))
         shown = datetime.fromisoformat(said).replace(tzinfo=zone)
         return round(shown.timestamp() - self._clock.wall_ms() / 1000)
 

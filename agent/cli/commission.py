@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -21,13 +20,14 @@ from agent.cli import Failure
 from agent.cli.check_online import line_of, port_of
 from agent.cli.commission_sheet import write_sheet
 from agent.cli.output import notice, styled
-from agent.cli.places import at_links, effective
+from agent.cli.places import at_links, effective, local_text
 from agent.cli.read_faults import Asked, explain
 from agent.cli.words import language, t
 from agent.commissioning import Acceptance, Phase, Sight, hint, phases_of, ratio_of
 from agent.inbox import Note, WorkOrder, leave
 from agent.meters import METER_PROTOCOLS, build_meter
 from contract.acceptance import ONE_SOURCE, evidence_of
+from contract.grid import parse_utc_offset
 from drivers.clock import Clock, RealClock
 from drivers.errors import DriverError, LineError, PortGone
 from drivers.exchange import Noticed
@@ -52,7 +52,8 @@ class Visit:
     async def meter(self, entry: dict[str, Any], line: Line, clock: Clock) -> Acceptance | None:
         """One meter; None where the person skips it or it does not answer. Raises PortGone."""
         self.say(styled(f"\n{self._title(entry)}", bold=True))
-        seen = Acceptance(entry["id"], configured_ct=entry["ct"], model=entry["model"], who=self.who)
+        number = _number(entry)
+        seen = Acceptance(entry["id"], number, configured_ct=entry["ct"], model=entry["model"], who=self.who)
         seen.evidence = self._evidence(entry)
         driver = build_meter(entry, self.config, line)
         try:
@@ -71,7 +72,7 @@ class Visit:
         except _Skipped:
             return None
         self._papers(seen, entry)
-        seen.at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(clock.wall_ms() / 1000))
+        seen.at = local_text(clock.wall_ms() // 1000, parse_utc_offset(self.config["settings"]["utc_offset"]))
         for fault in seen.faults:
             self.say(styled("  ! " + t(*fault), fg="red"))
         default = "n" if seen.faults else "y"
@@ -79,8 +80,7 @@ class Visit:
         return seen
 
     def _title(self, entry: dict[str, Any]) -> str:
-        number = entry["address"] or f"{t('站号', 'unit')} {entry['unit']}"
-        return "  ".join(str(part) for part in (entry["id"], entry["room"], number, entry["model"]) if part)
+        return "  ".join(str(part) for part in (entry["id"], entry["room"], _number(entry), entry["model"]) if part)
 
     def _evidence(self, entry: dict[str, Any]) -> str:
         model = _model(self.config, entry)
@@ -265,6 +265,10 @@ def hand_over(directory: Path, seen: Acceptance, at_ms: int) -> Path | None:
         return leave(directory, WorkOrder((note,), ()))
     except OSError as error:
         raise Failure(f"{directory}: {error.strerror}", DISK) from error
+
+
+def _number(entry: dict[str, Any]) -> str:
+    return str(entry["address"] or f"{t('站号', 'unit')} {entry['unit']}")
 
 
 async def _total(driver: Meter) -> Decimal:

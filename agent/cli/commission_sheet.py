@@ -14,8 +14,13 @@ from agent.commissioning import Acceptance
 from agent.keys import KEY_FILE, KeyFault, fingerprint, load_key
 from contract.note import public_raw
 
+EVIDENCE = {
+    "one-source": ("单一来源", "one source"),
+    "agreed": ("多来源一致", "sources agree"),
+    "field-verified": ("现场核实", "verified in the field"),
+}
 STYLE = """\
-body { font: 10pt sans-serif; margin: 1cm }
+body { font: 10pt sans-serif; margin: 1cm } table { margin-top: 6px }
 section { border: 1px solid #444; padding: 6px 10px; margin: 8px 0; break-inside: avoid }
 table { border-collapse: collapse } td, th { border: 1px solid #888; padding: 3px 6px; text-align: left }
 svg { margin: 6px 0 } .bad { font-weight: bold } .sign td { height: 2.2em; min-width: 14em } code { font-size: 12pt }
@@ -25,10 +30,12 @@ svg { margin: 6px 0 } .bad { font-weight: bold } .sign td { height: 2.2em; min-w
 def write_sheet(path: Path, config: dict[str, Any], done: list[Acceptance], directory: Path) -> None:
     """Exit 74 where it cannot be written."""
     title = t("电表验收单", "Meter acceptance")
+    settings = config["settings"]
+    where = f"{config['private']['park_name'] or settings['park']} · {settings['gateway']}"
     body = "".join(_section(one) for one in done)
     page = (
         f'<!doctype html>\n<html lang="{language()}"><meta charset="utf-8"><title>{title}</title>\n'
-        f"<style>{STYLE}</style>\n<h1>{title}</h1>\n<p>{escape(config['settings']['park'])}</p>\n"
+        f"<style>{STYLE}</style>\n<h1>{title}</h1>\n<p>{escape(where)}</p>\n"
         f"{body}{_key(directory)}{_signatures()}</html>\n"
     )
     try:
@@ -43,7 +50,8 @@ def _section(one: Acceptance) -> str:
         (t("时刻", "at"), one.at),
         (t("房号", "room"), one.room),
         (t("表内编号", "number in the meter"), one.serial),
-        (t("型号", "model"), f"{one.model} ({one.evidence})"),
+        (t("地址/站号", "address/unit"), one.number),
+        (t("型号", "model"), f"{one.model} ({t(*EVIDENCE.get(one.evidence, (one.evidence, one.evidence)))})"),
         (t("互感器铭牌 / 配置", "CT plate / configured"), f"{one.plate or '-'} / {one.configured_ct or '-'}"),
         (t("封印", "seals"), one.seal),
         (t("证书", "certificate"), one.certificate),

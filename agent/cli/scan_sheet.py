@@ -13,6 +13,7 @@ from agent.cli.words import language, t
 from agent.scanning import Found
 
 STYLE = """\
+@page { size: A4 landscape; margin: 1cm }
 body { font: 11pt sans-serif; margin: 1cm } table { border-collapse: collapse; width: 100% }
 th, td { border: 1px solid #444; padding: 4px 6px; text-align: left } td.n { text-align: right } td.w { min-width: 5em }
 tr.two td { background: #ddd } thead { display: table-header-group } tr { break-inside: avoid }

@@ -75,6 +75,7 @@ def test_a_meter_whose_display_plate_and_clamps_agree_is_accepted() -> None:
         assert seen.faults == [], said
         assert seen.accepted
         assert seen.sights[1].before > seen.sights[0].before
+        assert seen.at.startswith("2026-07-06 12:")  # in the park
         assert (seen.seal, seen.photos) == ("S-1", ["a.jpg", "b.jpg"])
         assert [phase.name for phase in seen.phases] == ["a", "b", "c"] if meter != "m-104" else seen.phases
 
@@ -125,10 +126,14 @@ def test_the_accepted_event_is_left_for_the_agent_and_a_refused_one_is_not(tmp_p
 
 
 def test_the_sheet_names_the_key_and_escapes_what_people_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = Acceptance("m-100", [Sight(Decimal("1.00"), Decimal("1.0"), Decimal("1.01"))], remarks="<script>")
+    seen = Acceptance(
+        "m-100", "202208310002", [Sight(Decimal("1.00"), Decimal("1.0"), Decimal("1.01"))], remarks="<script>"
+    )
     sheet = tmp_path / "sheet.html"
-    config = {"settings": {"park": "xihu-01"}}
+    config = {"settings": {"park": "xihu-01", "gateway": "gw-1"}, "private": {"park_name": "西湖"}}
     write_sheet(sheet, config, [seen], tmp_path)
+    for text in ("西湖 · gw-1", "202208310002"):
+        assert text in sheet.read_text("utf-8")
     assert "hubiao key init" in sheet.read_text("utf-8")
     create_key(tmp_path)
     write_sheet(sheet, config, [seen], tmp_path)

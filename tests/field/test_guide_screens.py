@@ -1,6 +1,6 @@
 """The screens of the field guide, zh and en: the commands run on the training park in virtual time, as on a terminal.
 
-A block marked `<!-- run: screen NAME -->` shows what the screen of that name says, line by line.
+A block marked `<!-- run: screen NAME -->` shows what the screen of that name says, line by line, figures apart.
 `python tests/field/test_guide_screens.py` writes them anew. Speeds are carried by the wire, framings as by a
 pseudo-terminal, so a person who trains sees the same but for registers and latencies.
 """
@@ -169,7 +169,13 @@ def test_the_guide_shows_what_the_screen_shows(language: str) -> None:
     assert blocks.keys() == SCREENS.keys()
     for name, said in screens(language).items():
         assert blocks[name]["command"] == f"hubiao {SCREENS[name][0]}"
-        assert blocks[name]["said"].splitlines() == said, name
+        shown = blocks[name]["said"].splitlines()
+        assert [*map(_words, shown)] == [*map(_words, said)], f"{name}: run {Path(__file__).name} to write it anew"
+
+
+def _words(line: str) -> str:
+    """A line without its figures, which move with every new meter model and every field of a record."""
+    return re.sub(r" +", " ", re.sub(r"[\d.]+", "#", line))
 
 
 def write_guides() -> None:
