@@ -237,7 +237,7 @@ class Agent:
                 forbid_unit=DLT645_START if mixed else None,
                 latency_s=latency_s(entry["port"]),
             )
-            polled = [Polled(drivers.build(m, line), limits[m["id"]]) for m in meters]
+            polled = [Polled(drivers.build(m, line), limits[m["id"]], m["id"] in drivers.billing) for m in meters]
             idle = self._idle(line.id, [one.meter for one in polled], stretches, drivers)
             yield Poller(line, polled, self.clock, self._slot_after, self.recorder.put, idle)
 

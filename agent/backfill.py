@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
+from agent.airtime import Work
 from agent.reading import Backfilled, Finding, Observation, Witness, exchanged
 from agent.slots import tolerance_ms
 from agent.store import Epoch, Reader
@@ -60,6 +61,8 @@ class Stretch:
 
 class Backfill:
     """A chore of one line (idle.py). last_ms: when each meter was last read, as the log remembers it."""
+
+    work: Work = "backfill"
 
     def __init__(
         self,

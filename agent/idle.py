@@ -12,6 +12,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+from agent.airtime import Airtime, Work
 from agent.reading import Finding
 from drivers.errors import DriverError, PortGone
 
@@ -22,6 +23,8 @@ MARGIN_S = 4.0  # before the sweep: an exchange that was broken off is heard out
 
 class Chore(Protocol):
     """Something to be done for the meters of a line when nothing else is."""
+
+    work: Work
 
     def saw(self, finding: Finding) -> None:
         """What the sweep just found."""
@@ -42,15 +45,16 @@ class Idle:
         for chore in self._chores:
             chore.saw(finding)
 
-    async def work(self, wait_s: float) -> bool:
+    async def work(self, wait_s: float, airtime: Airtime) -> bool:
         """One step, if the time until the next sweep allows one and any chore has one. Raises PortGone."""
         if wait_s < LEAST_S:
             return False
         try:
             async with asyncio.timeout(wait_s - MARGIN_S):
                 for chore in self._chores:
-                    if await self._step(chore):
-                        return True
+                    with airtime.on(chore.work):
+                        if await self._step(chore):
+                            return True
         except TimeoutError:
             return True
         return False

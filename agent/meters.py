@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 METER_PROTOCOLS = ("dlt645-2007", "dlt645-1997", "modbus")  # those that answer; `manual` is read by people
 BOTH_WAYS = frozenset({"master", "pv", "storage"})  # roles whose meters count energy in both directions
+BILLED = frozenset({"tenant", "master"})  # roles of points that somebody pays for by the slot
 Directions = tuple[frozenset[str], frozenset[str]]  # needed, wished
 IMPORT_ONLY: Directions = (frozenset({"import"}), frozenset())
 
@@ -27,6 +28,9 @@ class Drivers:
         self._lines = {entry["id"]: entry for entry in config["lines"]}
         self._data = {model["id"]: model["data"] for model in config["models"]}
         self.directions = directions(config["points"])
+        self.billing = {
+            entry["meter"] for point in config["points"] if point["role"] in BILLED for entry in point["meters"]
+        }
         self._models: dict[str, MeterModel] = {}
 
     def build(self, meter: dict[str, Any], line: Line) -> Meter:

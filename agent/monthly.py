@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
 
+from agent.airtime import Work
 from agent.known import Known
 from agent.reading import Finding, Happened, Missed, Observation, Settled
 from contract.grid import DAY_S, Grid
@@ -38,6 +39,8 @@ ASK = "closing"  # known item: the closing that was asked about last
 
 class Monthly:
     """A chore of one line (idle.py)."""
+
+    work: Work = "monthly"
 
     def __init__(
         self,

@@ -13,8 +13,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from agent.airtime import Airtime
 from agent.asking import ask
 from agent.idle import Idle
+from agent.order import centred
 from agent.passes import MARGIN_S, Passes
 from agent.reading import Finding, LineState, Missed, Observation, SweepDone
 from agent.slots import tolerance_ms
@@ -43,6 +45,7 @@ class Polled:
 
     meter: Meter
     limits: Limits
+    bills: bool = True  # its point is a tenant's or the park's feed: first into the slot's window where not all fit
 
 
 @dataclass(slots=True)
@@ -60,9 +63,12 @@ class Poller:
     totals_s: float = 0.0  # of these, for one look of all of them before the window; 0: not known apart
     alive_ms: int = 0  # boot clock at the last sign of life, for the watchdog
     turns: Turns = field(init=False)
+    airtime: Airtime = field(init=False)
     _up: bool | None = field(default=None)
+    _turn: int = field(default=0)  # sweeps that were longer than the window
 
     def __post_init__(self) -> None:
+        self.airtime = Airtime(self._now_s)
         self.turns = Turns((polled.meter.id for polled in self.meters), self._now_s())
 
     async def run(self) -> None:
@@ -108,9 +114,11 @@ class Poller:
 
     async def _use(self, wait_s: float) -> None:
         """The time until the next sweep, or a part of it."""
-        if wait_s > PROBE_LEAST_S and await self._probe():
-            return
-        if self.idle is not None and await self.idle.work(wait_s):
+        if wait_s > PROBE_LEAST_S:
+            with self.airtime.on("probe"):
+                if await self._probe():
+                    return
+        if self.idle is not None and await self.idle.work(wait_s, self.airtime):
             return
         probe_s = self.turns.next_probe_in(self._now_s())
         await self.clock.sleep(min(wait_s, 60.0, wait_s if probe_s is None else max(probe_s, PROBE_STEP_S)))
@@ -132,10 +140,19 @@ class Poller:
             await self._read(polled, ATTEMPTS)
         return True
 
+    def _window_s(self, slot_s: int) -> float:
+        return 2 * tolerance_ms(self.slot_after(slot_s) - slot_s) / 1000
+
+    def _ordered(self, asked: list[Polled], slot_s: int) -> list[Polled]:
+        """As configured, but where not all fit into the slot's window, others stand in its middle each time."""
+        in_window_s = self.needed_s - self._totals_s() if self._in_passes(slot_s) else self.needed_s
+        fit = int(len(asked) * self._window_s(slot_s) / in_window_s) if in_window_s else len(asked)
+        self._turn += fit < len(asked)
+        return centred(asked, lambda polled: polled.bills, fit, self._turn)
+
     def _in_passes(self, slot_s: int) -> bool:
         """Whether a slot's window is too short for looks and confirmations, but holds the looks of most meters."""
-        interval_s = self.slot_after(slot_s) - slot_s
-        window_s = 2 * tolerance_ms(interval_s) / 1000
+        interval_s, window_s = self.slot_after(slot_s) - slot_s, self._window_s(slot_s)
         return (
             ONE_BY_ONE_PART * window_s < self.needed_s <= 4 * window_s
             and 1.5 * self.needed_s <= PASSES_PART * interval_s
@@ -153,17 +170,20 @@ class Poller:
     async def _sweep(self, slot_s: int, *, first: bool = False) -> None:
         began_s = self._now_s()
         silent = [polled for polled in self.meters if self.turns.is_silent(polled.meter.id)]
-        asked = [polled for polled in self.meters if polled not in silent]
-        if not first and self._in_passes(slot_s):
-            late = await self._sweep_in_passes(asked, slot_s)
-        else:
-            late = await self._sweep_one_by_one(asked, first=first)
+        asked = self._ordered([polled for polled in self.meters if polled not in silent], slot_s)
+        with self.airtime.on("slot"):
+            if not first and self._in_passes(slot_s):
+                late = await self._sweep_in_passes(asked, slot_s)
+            else:
+                late = await self._sweep_one_by_one(asked, first=first)
         self.sweep_s = self._now_s() - began_s
-        for polled in late:
-            await self._read(polled, ATTEMPTS, before=1)
-        for polled in silent:
-            if self.turns.may_probe(polled.meter.id, self._now_s()):
-                await self._read(polled, 1)
+        with self.airtime.on("again"):
+            for polled in late:
+                await self._read(polled, ATTEMPTS, before=1)
+        with self.airtime.on("probe"):
+            for polled in silent:
+                if self.turns.may_probe(polled.meter.id, self._now_s()):
+                    await self._read(polled, 1)
         await self.put(SweepDone(self.line.id, slot_s))
 
     async def _sweep_one_by_one(self, asked: list[Polled], *, first: bool) -> list[Polled]:

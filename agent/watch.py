@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+from agent.airtime import Work
 from agent.hearing import Dlt645Ear
 from agent.known import Aid, Known
 from agent.program import changes, disagreement, in_force
@@ -71,6 +72,8 @@ class _Watched:
 
 class Watch:
     """A chore of one line (idle.py). directory: where known counts and hourly values are kept."""
+
+    work: Work = "watch"
 
     def __init__(
         self,

@@ -73,13 +73,16 @@ class _Exposed(Collector):
         asked = CounterMetricFamily(
             "hubiao_line_exchanges", "requests since the start, by outcome", labels=["line", "outcome"]
         )
+        work = CounterMetricFamily("hubiao_line_work_seconds", "time by kind of work", labels=["line", "work"])
         for line in self._snapshot.lines.values():
             open_.add_metric([line.id], int(line.is_open))
             sweep.add_metric([line.id], line.sweep_s)
             busy.add_metric([line.id], line.busy_s)
             for outcome in ("answered", "silent", "garbled"):
                 asked.add_metric([line.id, outcome], getattr(line, outcome))
-        yield from (open_, sweep, busy, asked)
+            for kind, seconds in line.spent_s.items():
+                work.add_metric([line.id, kind], seconds)
+        yield from (open_, sweep, busy, asked, work)
 
     def _meters(self) -> Iterator[Metric]:
         counts = self._snapshot.counted()

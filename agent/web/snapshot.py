@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
+from agent.airtime import Work
 from agent.app import Agent
 from agent.books import Key, Whose, Written
 from agent.metered import Metered
@@ -87,6 +88,7 @@ class LineNow:
     answered: int
     silent: int
     garbled: int
+    spent_s: Mapping[Work, float] = field(default_factory=dict)  # by kind of work (agent.airtime)
 
     @property
     def airtime(self) -> float:
@@ -287,6 +289,7 @@ class Looker:
             answered=counted.answered,
             silent=counted.silent,
             garbled=counted.garbled,
+            spent_s=dict(poller.airtime.spent_s),
         )
 
 

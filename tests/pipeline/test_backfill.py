@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.airtime import Airtime
 from agent.backfill import COUNT, MOST_FAILURES, Backfill
 from agent.idle import Idle
 from agent.reading import Backfilled, Finding, Observation, Witness
@@ -253,11 +254,15 @@ def test_a_step_that_the_sweep_breaks_off_is_done_again():
 
     play.meter._bus.exchange = slow  # type: ignore[method-assign]
 
+    airtime = Airtime(lambda: asyncio.get_running_loop().time())
+
     async def work() -> None:
         while play.backfill.waiting:
-            assert await idle.work(10.0)
+            assert await idle.work(10.0, airtime)
 
     VirtualClock(NOON).run(work())
+    broken_off = calls // 5
+    assert airtime.spent_s["backfill"] == pytest.approx(6.0 * broken_off), "up to four seconds before each sweep"
     [found] = play.found
     assert isinstance(found, Backfilled)
     assert len(found.witnesses) == 95
@@ -266,7 +271,7 @@ def test_a_step_that_the_sweep_breaks_off_is_done_again():
 async def test_nothing_is_begun_shortly_before_a_sweep():
     play = Play()
     play.back_after(DAY_MS)
-    assert not await Idle([play.backfill]).work(5.0)
+    assert not await Idle([play.backfill]).work(5.0, Airtime(lambda: 0.0))
     assert play.wire.asked == []
 
 
