@@ -25,8 +25,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import bill_of_materials
-import deb
 import lock
+
+import deb
 
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent

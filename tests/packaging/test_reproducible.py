@@ -42,9 +42,8 @@ def digests(directory: Path) -> dict[str, str]:
 @needs_dpkg
 @pytest.mark.usefixtures("packing")
 def test_packages_are_the_same_under_another_umask_and_with_other_file_times(tmp_path: Path) -> None:
-    import deb
-
     import build
+    import deb
 
     made = []
     for name, mask, mtime in (("one", 0o022, 1), ("另 一个", 0o077, 1_700_000_000)):
