@@ -45,6 +45,9 @@ class _Exposed(Collector):
         if snapshot.waiting is not None:
             yield _gauge("hubiao_outbox_waiting", "records that the broker has not acknowledged", snapshot.waiting)
             yield _gauge("hubiao_outbox_connected", "1 while connected to the broker", int(bool(snapshot.connected)))
+            sent = CounterMetricFamily("hubiao_outbox_sent_bytes", "topics and payloads sent since the start")
+            sent.add_metric([], snapshot.sent_bytes or 0)
+            yield sent
         yield _gauge("hubiao_outbox_set_aside", "records that the broker refused", kept.aside)
         witnessed = GaugeMetricFamily(
             "hubiao_witnessed_records", "size of an auditor's last receipt", labels=["auditor"]

@@ -89,6 +89,7 @@ def test_the_gateway_and_its_metrics_tell_outbox_clock_and_disk(park: tuple[str,
     samples = dict(line.rsplit(" ", 1) for line in get(f"{url}/metrics").splitlines() if not line.startswith("#"))
     assert float(samples["hubiao_outbox_waiting"]) == 0
     assert float(samples["hubiao_disk_used_bytes"]) > 10_000
+    assert float(samples["hubiao_outbox_sent_bytes_total"]) > 10_000
     assert float(samples['hubiao_line_sweep_seconds{line="east"}']) > 1
     for work in ("slot", "watch"):
         assert float(samples[f'hubiao_line_work_seconds_total{{line="east",work="{work}"}}']) > 1
