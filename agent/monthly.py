@@ -18,12 +18,12 @@ from pathlib import Path
 from agent.airtime import Work
 from agent.known import Known
 from agent.reading import Finding, Happened, Missed, Observation, Settled
+from agent.watch import item_of
 from contract.grid import DAY_S, Grid
 from drivers.clock import Clock
 from drivers.dlt645.meter import Dlt645Meter
-from drivers.errors import DriverError, LineError, PortGone
+from drivers.errors import DriverError, PortGone
 from drivers.meter import Meter
-from drivers.quantities import RegisterValue
 
 logger = logging.getLogger(__name__)
 MOMENTS = {"2007": ("04000B01", "04000B02", "04000B03"), "1997": ("C117",)}
@@ -72,8 +72,10 @@ class Monthly:
         closing_s, _ = self._grid.billing_period_of(now_ms // 1000 - LATE_S)
         for meter in self._meters:
             if meter.id in self._answering and self._is_due(meter, closing_s):
-                await self._ask(meter, self._todo[meter.id].pop(0), closing_s, now_ms)
-                if not self._todo[meter.id]:
+                todo = self._todo[meter.id]
+                await self._ask(meter, todo[0], closing_s, now_ms)
+                del todo[:1]  # only now: a step that is broken off is done again
+                if not todo:
                     del self._todo[meter.id]
                     self._known.change(meter.id, ASK, str(closing_s), now_ms)
                 return True
@@ -100,7 +102,7 @@ class Monthly:
 
     async def _moments(self, meter: Dlt645Meter, closing_s: int, now_ms: int) -> None:
         """The meter's settlement moments against the park's closings; the register at the one that fits."""
-        found = [await _item(meter, di) for di in MOMENTS[meter.edition]]
+        found = [await item_of(meter, di) for di in MOMENTS[meter.edition]]
         moments = [str(values[0].value) for values in found if values and values[0].value not in (None, UNUSED)]
         if not moments:
             return
@@ -111,13 +113,13 @@ class Monthly:
             told: dict[str, str | int] = {"meter": " ".join(moments), "closings": " ".join(sorted(closings))}
             await self._put(Happened(meter.id, "settlement_mismatch", since_ms, now_ms, told))
         if len(moments) == len(closings) == 1 and agree:  # which of several was last, a meter does not say
-            for value in await _item(meter, _of_month(REGISTER[meter.edition], meter, 1)):
+            for value in await item_of(meter, _of_month(REGISTER[meter.edition], meter, 1)):
                 if isinstance(value.value, Decimal):
                     await self._put(Settled(meter.id, closing_s * 1000, value.value))
 
     async def _demand(self, meter: Dlt645Meter, back: int, now_ms: int) -> bool:
         """The maximum demand of a closed month as an event; False where the meter has none."""
-        values = [v for di in DEMAND[meter.edition] for v in await _item(meter, _of_month(di, meter, back))]
+        values = [v for di in DEMAND[meter.edition] for v in await item_of(meter, _of_month(di, meter, back))]
         power = next((value.value for value in values if isinstance(value.value, Decimal)), None)
         at = next((value.value for value in values if isinstance(value.value, str)), None)
         if power is None or at is None or not at.strip("0"):
@@ -137,14 +139,3 @@ class Monthly:
 
 def _of_month(di: str, meter: Dlt645Meter, back: int) -> str:
     return di.format(back if meter.edition == "2007" else MONTHS_1997[back])
-
-
-async def _item(meter: Dlt645Meter, di: str) -> list[RegisterValue]:
-    """The values of an item, none where the meter has none. Raises LineError."""
-    try:
-        values, _ = await meter.read_item(di)
-    except LineError:
-        raise
-    except DriverError:
-        return []
-    return values

@@ -302,26 +302,25 @@ async def _ratios(meter: Meter) -> dict[str, Decimal]:
     return found
 
 
-async def _one(meter: Dlt645Meter, di: str) -> Decimal | str | None:
-    """The value of an item, None where the meter has none. Raises LineError."""
-    try:
-        values, _ = await meter.read_item(di)
-    except LineError:
-        raise
-    except DriverError:
-        return None
-    return values[0].value if values else None
-
-
-async def _texts(meter: Dlt645Meter, di: str) -> list[str]:
-    """The entries of a table, none where the meter has none. Raises LineError."""
+async def item_of(meter: Dlt645Meter, di: str) -> list[RegisterValue]:
+    """The values of an item, none where the meter has none. Raises LineError."""
     try:
         values, _ = await meter.read_item(di)
     except LineError:
         raise
     except DriverError:
         return []
-    return [value.value for value in values if isinstance(value.value, str)]
+    return values
+
+
+async def _one(meter: Dlt645Meter, di: str) -> Decimal | str | None:
+    """The value of an item, None where the meter has none."""
+    return next((value.value for value in await item_of(meter, di)), None)
+
+
+async def _texts(meter: Dlt645Meter, di: str) -> list[str]:
+    """The entries of a table, none where the meter has none."""
+    return [value.value for value in await item_of(meter, di) if isinstance(value.value, str)]
 
 
 def _is_rest(mask: Decimal | str | None, weekday: int) -> bool:
@@ -331,11 +330,5 @@ def _is_rest(mask: Decimal | str | None, weekday: int) -> bool:
 
 async def _newest_record(meter: Dlt645Meter, di: str) -> Mapping[str, str | int]:
     """When the newest event of a counter was, by the meter's own clock."""
-    try:
-        values, _ = await meter.read_item(f"{di[:6]}01")
-    except LineError:
-        raise
-    except DriverError:
-        return {}
-    times = [str(value.value) for value in values if isinstance(value.value, str) and value.value[4:5] == "-"]
+    times = [text for text in await _texts(meter, f"{di[:6]}01") if text[4:5] == "-"]
     return {"meter_clock": times[0]} if times else {}

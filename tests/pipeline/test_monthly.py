@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from agent.reading import Finding, Happened, Missed, Settled
 from contract.grid import Closing, Grid
 from drivers.dlt645.formats import Bcd, Moment
 from drivers.dlt645.meter import Dlt645Meter
+from drivers.exchange import Answer, Exchange
 
 JULY_1 = 1_782_835_200_000  # 2026-07-01 00:00 in the park, five and a half days before NOON
 DAY_MS = 86_400_000
@@ -87,3 +89,18 @@ def test_nothing_is_asked_of_a_silent_meter_or_right_after_the_closing(tmp_path:
     asked = play.wire.asked
     play.clock.step(26 * DAY_MS - 12 * 3600 * 1000 + LATE_S * 1000 - 1000)  # 2026-08-01 00:59:59
     assert (play.work(), play.wire.asked) == ([], asked)
+
+
+def test_a_step_that_is_broken_off_is_done_again(tmp_path: Path) -> None:
+    play = Months(tmp_path, {1: THREE[1]})
+    exchange = play.wire.exchange
+
+    async def broken_off(_: Exchange) -> Answer:
+        raise asyncio.CancelledError
+
+    play.wire.exchange = broken_off  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(asyncio.CancelledError):
+            play.work()
+    play.wire.exchange = exchange  # type: ignore[method-assign]
+    assert len(happened(play.work(), "max_demand")) == 1
