@@ -161,6 +161,15 @@ def test_two_tables_in_a_workbook_are_refused_and_other_sheets_told(tmp_path: pa
     assert charges.skipped[-1] == (0, "工作表 说明")
 
 
+def test_top_ups_are_energy_at_the_programmed_price(tmp_path: pathlib.Path) -> None:
+    text = (
+        "租户,月份,充值电量,充值单价,充值金额\n甲,2026-07,100,1.20,120.00\n甲,2026-07,50,1.20,\n乙,2026-07,10,1.2,13\n"
+    )
+    charges = read(written(tmp_path, text, "gb18030"))
+    assert [(row.who, row.kwh, row.yuan) for row in charges.rows] == [("甲", 100, 120), ("甲", 50, 60), ("乙", 10, 13)]
+    assert [(one.row, one.code) for one in charges.findings] == [(3, "YUAN_COMPUTED"), (4, "YUAN_ARITHMETIC")]
+
+
 JUNK = ("", "x", "-", "#REF!", "1e9", "合计", "小计", "备注", "12", "3,4", "2026-07-31", "无", "（3.00）", "１２", "￥")
 
 
