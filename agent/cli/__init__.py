@@ -42,6 +42,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "status": ("status", "当前状态", "what the agent is doing"),
     "export": ("export", "导出记录、证据", "export records and evidence"),
     "verify": ("verify", "离线核验存储或证据", "verify a store or evidence files offline"),
+    "proof": ("proof", "包含证明、一致性证明", "inclusion and consistency proofs"),
     "receipt": ("receipt", "导入审计回执", "import an auditor's receipts"),
     "db": ("db", "存储维护", "look after the store"),
     "key": ("key", "网关签名密钥", "the gateway's signing key"),

@@ -99,14 +99,19 @@ def open_evidence(path: Path, epoch: str | None = None) -> Evidence:
 
 
 def _of_files(directory: Path) -> Evidence:
-    leaves = [_leaf(line) for line in (directory / HASHES).read_bytes().split()]
+    leaves = leaves_of(directory / HASHES)
     receipts = directory / RECEIPTS
     return Evidence(
         records=_lines(directory / RECORDS),
         leaves=leaves,
-        checkpoints=_notes(directory / CHECKPOINTS),
-        receipts=_notes(receipts) if receipts.exists() else [],
+        checkpoints=notes_of(directory / CHECKPOINTS),
+        receipts=notes_of(receipts) if receipts.exists() else [],
     )
+
+
+def leaves_of(path: Path) -> list[bytes]:
+    """The leaf hashes of `hashes.txt`. Raises OSError."""
+    return [_leaf(line) for line in path.read_bytes().split()]
 
 
 def _leaf(line: bytes) -> bytes:
@@ -126,7 +131,8 @@ def _lines(path: Path) -> Iterator[bytes]:
                 yield record
 
 
-def _notes(path: Path) -> list[str]:
+def notes_of(path: Path) -> list[str]:
+    """The notes of `checkpoints.txt` or `receipts.txt`. Raises OSError."""
     return split_notes(path.read_bytes().decode("utf-8", errors="replace"))
 
 
