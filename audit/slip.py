@@ -49,9 +49,9 @@ def slip_code(made: Mapping[str, Any], row: Mapping[str, Any], keys: Sequence[st
     figures = {
         "p": made["park"],
         "t": row["tenant"],
-        "f": row["from"],
-        "u": row["to"],
-        "k": row["energy_kwh"],
+        "f": row["from"] or "",
+        "u": row["to"] or "",
+        "k": row["energy_kwh"] or "",
         "a": row["allowed_yuan"] or "",
         "c": row["charged_yuan"],
         "m": "~".join("_".join((r["meter"], r["start"], r["end"], r["multiplier"])) for r in meters),
@@ -89,11 +89,12 @@ def _slip(made: Mapping[str, Any], row: Mapping[str, Any], at: int, keys: Sequen
     prints = "；".join(" ".join(key[i : i + 4] for i in range(0, len(key), 4)) for key in keys)
     key_line = (("网关公钥指纹", "fingerprint of the gateway's key")[at] + f" <code>{prints}</code>") if keys else ""
     looks = "".join(f"<li>{line}</li>" for line in _looks(row, at))
+    span = f"{row['from']} 00:00 – {row['to']} 00:00" if row["from"] else ("日期未知", "days not known")[at]
     title = ("电费核对单", "Electricity slip")[at]
     scan = ("用 verify.html 核对", "check with verify.html")[at]
     return (
         f'<section class="slip"><div class="top"><div><h1>{title}</h1><p>{name} {escape(room)}</p></div>'
-        f"<div><p>{escape(made['park'])}</p><p>{row['from']} 00:00 – {row['to']} 00:00</p></div></div>"
+        f"<div><p>{escape(made['park'])}</p><p>{span}</p></div></div>"
         f'{_registers(row, at)}<p class="note">{periods}</p><div class="sums">{amounts}</div>'
         f'<div class="low"><div><ul>{looks}</ul><p class="note">{key_line}</p>'
         f'<p class="note">{_basis(made, at)}</p></div>'

@@ -102,6 +102,18 @@ def test_the_page_stands_alone_and_trusts_no_name(tmp_path: Path, language: str)
     assert "甲&lt;b&gt;" in page
 
 
+def test_a_slip_without_meters_or_days_says_what_is_not_known(tmp_path: Path) -> None:
+    paper = tmp_path / "c.csv"
+    paper.write_text("租户,电费\n甲<b>,5.00\n", encoding="utf-8")
+    words = ["--park", "p-1", "--charges", str(paper), "--slips", str(tmp_path / "out")]
+    assert CliRunner().invoke(cli, ["--lang", "zh", "audit", "report", *words]).exit_code == 0
+    page = (tmp_path / "out" / "slips.html").read_text(encoding="utf-8")
+    assert "日期未知" in page
+    assert "None" not in page
+    assert "甲&lt;b&gt;" in page
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["slips.html"]
+
+
 def test_no_name_becomes_a_formula_in_a_table(tmp_path: Path) -> None:
     charges = CHARGES.replace("乙,", "=HYPERLINK(1),").replace("490.00", "-4.50")
     for name in ("t.xlsx", "t.csv"):
