@@ -84,6 +84,7 @@ async def ours(slots: int) -> dict[str, Any]:
             assert loaded.config is not None, loaded.faults
             await filled(loaded.config, Path(directory), int(time.time()))
             hubiao = str(Path(sys.executable).with_name("hubiao"))
+            await paced.reset()  # opening the other ends may have been heard
             began = time.monotonic()
             async with running(hubiao, "run", "--config", str(path)) as pid:
                 found: dict[str, Any] = {"first_request_s": await first_request(paced, began)}

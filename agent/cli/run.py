@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent.app import Agent
     from agent.web.serve import PageServer  # the extra `web`
 
-TRIM_S = 3600.0
+TRIM_S = 60.0  # it takes a millisecond or two
 
 
 @click.command()
@@ -124,7 +124,7 @@ async def _live(config: dict[str, Any], stop: asyncio.Event, running: list[Agent
 
 
 async def _stay_small(clock: Clock) -> None:
-    """Start, midnight and the end of a month need more than what lies between them."""
+    """The start, a sweep and the end of a month need more than what lies between them."""
     while True:
         give_back()
         await clock.sleep(TRIM_S)
