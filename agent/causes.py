@@ -27,6 +27,13 @@ CAUSES: dict[str, tuple[Text, Text]] = {
             "120 Ω at both ends, shield earthed at one end, away from power cables; check joints",
         ),
     ),
+    "rubbish": (
+        ("应答完好,前后有杂字节", "whole answers with rubbish around them"),
+        (
+            "总线一处加上下拉偏置电阻,两端终端电阻;查转换器的收发切换",
+            "bias resistors at one place, 120 Ω at both ends; when the adapter switches its transmitter",
+        ),
+    ),
     "loose_contact": (
         ("时有时无:接触不良、表在断电或快坏", "comes and goes: a loose contact, failing power or a dying meter"),
         (

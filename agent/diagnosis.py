@@ -153,6 +153,9 @@ def line_causes(line: LineEvidence) -> list[Cause]:
     if _is_outage(meters):
         zh, en = "所有表同时无应答,随后都恢复", "all meters fell silent together and came back together"
         causes.append(_cause("power_cut", LIKELY, zh, en))
+    if (dirty := _with_rubbish(line)) > 1:
+        zh, en = f"{dirty} 块表的应答前后", f"around the answers of {dirty} meters"
+        causes.append(_cause("rubbish", LIKELY, zh, en))
     if (noisy := _noisy(line)) and not line.masters:
         zh = f"{noisy} 块表的应答时有损坏"
         causes.append(_cause("noise", LIKELY, zh, f"answers of {noisy} meters are damaged now and then"))
@@ -306,6 +309,13 @@ def _content(meter: MeterEvidence) -> Iterable[Cause]:
         for phase in against:
             zh, en = f"{phase.upper()} 相 {signed[phase]}", f"phase {phase.upper()} {signed[phase]}"
             yield _cause("phase_reversed", LIKELY, zh, en)
+
+
+def _with_rubbish(line: LineEvidence) -> int:
+    """How many meters answer every time, and every time with bytes that belong to no frame."""
+    if line.masters or _noisy(line):
+        return 0
+    return sum(meter.asked > 0 and meter.count(".") == meter.asked <= meter.noise for meter in line.meters)
 
 
 def _rolled_over(before: Decimal, now: Decimal) -> bool:
