@@ -404,7 +404,7 @@ class Books:
             shelves.pack(before_s)
 
     def _forget(self, before_s: int) -> None:
-        self._recalled = {span for span in self._recalled if span[1] >= before_s}
+        self._recalled = {span for span in self._recalled if span[0] >= before_s}  # of the others a part is gone
         now_s = before_s + KEPT_S
         days_before_s = now_s - DAYS_KEPT_S
         self._pack(now_s - FRESH_STEPS * self.plan.interval_s)

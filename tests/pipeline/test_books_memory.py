@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.books import LEARNT_AT_ONCE, Books
+from agent.books import KEPT_S, LEARNT_AT_ONCE, Books
 from bench.evidence_auditor import reading
 from contract.grid import Closing
 from contract.plan import Plan
@@ -14,8 +14,8 @@ START_S = parse_slot("2026-07-01T00:00:00Z")
 METERS, SLOTS = 40, 96
 
 
-def test_a_log_is_read_back_without_its_records_in_memory_at_once() -> None:
-    plan = Plan(
+def park() -> Plan:
+    return Plan(
         interval_s=900,
         utc_offset_s=28_800,
         closings=(Closing.parse("01 00:00"),),
@@ -23,7 +23,28 @@ def test_a_log_is_read_back_without_its_records_in_memory_at_once() -> None:
         moduli={},
         period_at=lambda _at_s, _schedule: ("flat", "none@1"),
     )
-    books = Books(plan, lambda _from_s, _to_s, _kinds: ())
+
+
+def test_a_day_is_read_back_again_once_a_part_of_it_was_forgotten() -> None:
+    """A statement revised an hour after the month's end lacked the first steps of a day recalled for it before."""
+    asked: list[int] = []
+
+    def recall(from_s: int, to_s: int, _kinds: tuple[str, ...]) -> Iterator[tuple[int, Body]]:
+        asked.append(from_s)
+        for n, slot_s in enumerate(range(from_s, to_s, 900)):
+            yield n, reading(1, slot_s)
+
+    books = Books(park(), recall)
+    span = books.plan.day_of(START_S)
+    for hours in (0, 1, 2):
+        books._recall_span(*span)
+        assert len(books.values.between("m-001", *span)) == SLOTS
+        books.derive(span[0] + KEPT_S + hours * 3600 + 900, lambda _body: 0)
+    assert asked == [span[0]] * 3
+
+
+def test_a_log_is_read_back_without_its_records_in_memory_at_once() -> None:
+    books = Books(park(), lambda _from_s, _to_s, _kinds: ())
     most = 0
 
     def log() -> Iterator[tuple[int, Body]]:
