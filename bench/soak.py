@@ -81,6 +81,7 @@ class Soak:
     days: int
     seed: int
     data: Path
+    start: str = START
     memory: list[tuple[int, float]] = field(default_factory=list)
     weights: list[tuple[int, int]] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
@@ -90,7 +91,7 @@ class Soak:
         assert loaded.config is not None, loaded.faults
         config = loaded.config
         config["private"] |= {"data": str(self.data), "mqtt": None}
-        clock = VirtualClock(parse_instant(START))
+        clock = VirtualClock(parse_instant(self.start))
         site = Site(config, now_ms=clock.wall_ms, seed=self.seed, faults=fault_plan(config, self.days, self.seed))
         began = time.monotonic()
         agent = clock.run(self._live(config, clock, site))
@@ -158,10 +159,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="real time after which no new day begins; 0: none")
     parser.add_argument("--days", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start", default=START, help="virtual time, UTC")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="hubiao-soak-") as directory:
-        result = Soak(options.polls, options.minutes, options.days, options.seed, Path(directory)).run()
+        soak = Soak(options.polls, options.minutes, options.days, options.seed, Path(directory), options.start)
+        result = soak.run()
     sys.stdout.write(json.dumps(result) + "\n")
     return 0 if result["verified"] and not result["stuck_lines"] else 1
 
