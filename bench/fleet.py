@@ -34,7 +34,7 @@ WORKERS, MEMORY = 2, "3g"
 PATIENCE_S = 120.0
 
 
-def make(directory: Path, parks: int, meters: int, slots: int, days: int | None) -> dict[str, Any]:
+def make(directory: Path, parks: int, meters: int, slots: int, days: int | None, every_s: int) -> dict[str, Any]:
     """A store of so many parks."""
     writer = Writer(directory)
     template = Template.play(meters, slots if days is None else 96)
@@ -43,7 +43,7 @@ def make(directory: Path, parks: int, meters: int, slots: int, days: int | None)
         for name in names(parks):
             put(writer, template.stamp(name))
     else:
-        month = month_of(template, days)
+        month = month_of(template, days, every_s)
         rows = len(month)
         put_months(writer, names(parks), month)
     writer.close()
@@ -226,6 +226,7 @@ def main() -> None:
     made.add_argument("--meters", type=int, default=50)
     made.add_argument("--slots", type=int, default=96)
     made.add_argument("--days", type=int)
+    made.add_argument("--every", type=int, default=900, help="interval in seconds, with --days")
     ran = verbs.add_parser("run")
     ran.add_argument("directory", type=Path)
     ran.add_argument("what", choices=["verify", "survey"])
@@ -233,7 +234,7 @@ def main() -> None:
     options = parser.parse_args()
     began = time.monotonic()
     if options.verb == "make":
-        found = make(options.directory, options.parks, options.meters, options.slots, options.days)
+        found = make(options.directory, options.parks, options.meters, options.slots, options.days, options.every)
         found["seconds"] = round(time.monotonic() - began, 1)
     else:
         found = run(options.directory, options.what, options.engine)

@@ -124,9 +124,13 @@ def put(writer: Writer, stamped: Stamped) -> None:
     writer.store.pin_key(which.park, which.gateway, base64.b64encode(note.public_raw(KEY)).decode())
 
 
-def month_of(day: Template, days: int) -> pa.Table:
-    """A day's columns, so many days on end, registers and indexes running on; the records' bytes are left out."""
-    kept = [row for row in day.rows if row.kind in ("reading", "interval", "gap", "event", "balance")]
+def month_of(day: Template, days: int, every_s: int = STEP_S) -> pa.Table:
+    """A day's columns, so many days on end, registers and indexes running on; the records' bytes are left out.
+
+    every_s: only what begins at a multiple of it, as a park of that interval would have.
+    """
+    kinds = ("reading", "interval", "gap", "event", "balance")
+    kept = [row for row in day.rows if row.kind in kinds and (row.slot_s or 0) % every_s == 0]
     ends: dict[str, Decimal] = {}
     for row in kept:
         if row.meter is not None and row.register is not None:
