@@ -96,6 +96,7 @@ class _Bench:
         self.case, self.config, self.clock = case, config, clock
         self.dead = set(random.Random(f"{seed}:{case}").sample(range(1, case.meters + 1), case.dead))
         self.found: list[Finding] = []
+        self.sent_at: list[float] = []  # loop time of each request
 
     async def run(self) -> dict[str, Any]:
         case = self.case
@@ -105,6 +106,7 @@ class _Bench:
         drivers = Drivers(self.config)
         polled = [Polled(drivers.build(meter, line), LIMITS) for meter in self.config["meters"]]
         self.poller = Poller(line, polled, self.clock, lambda t_s: t_s + 900, self._put)
+        line.trace = self._trace
         await line.open()
         for n in range(case.warm):
             await self.poller._sweep(0, first=not n)
@@ -126,6 +128,10 @@ class _Bench:
         self.child = paced = await Paced.start([wire])
         return Line("l0", SerialPort(paced.ports[0]), Settings.parse(wire.baud, wire.framing), self.clock)
 
+    def _trace(self, kind: str, _data: bytes, _boot_ms: int) -> None:
+        if kind == "tx":
+            self.sent_at.append(self._now_s())
+
     async def _put(self, finding: Finding) -> None:
         self.found.append(finding)
 
@@ -135,6 +141,10 @@ class _Bench:
             await self.poller._sweep(0, first=not self.case.warm and not n)
         took, cpu = self._now_s() - began, _cpu_s() - cpu
         [account] = await self.child.report()
+        for violation in account["violations"]:
+            asked_at = violation.pop("asked_at")
+            sent_at = max(at for at in self.sent_at if at <= asked_at)
+            violation["request_late_ms"] = round(1000 * (asked_at - sent_at), 1)
         return {
             "efficiency": round(account["wire_min"] / took, 4),
             "gap_violations": account["gap_violations"],

@@ -92,6 +92,7 @@ class Accounted(Bus):
         self.violations: list[dict[str, float]] = []
         self._due: list[float] = []  # of the last answer's first and last character, those that have not gone yet
         self._late_s = 0.0
+        self._asked_at = 0.0  # when the request that is being answered began to arrive
         self._lags: deque[float] = deque(maxlen=MOST_LAGS)
 
     def receive(self, data: bytes) -> None:
@@ -107,15 +108,21 @@ class Accounted(Bus):
                     self.account["gap_violations"] += 1
                     self._witness(now, lag_s)
                     self._spoiled = self._strict
+            self._asked_at = now
         self.account["tx"] += len(data)
         self._request_s += self._seconds(len(data))
         super().receive(data)
 
     def _witness(self, now: float, lag_s: float) -> None:
-        """How late this process was with the answer that was talked into: a master cannot wait for it for ever."""
+        """How late this process was with the answer that was talked into, and when it heard what that answers.
+
+        A master cannot wait for ever, and counts from when it sent: `bench.line` adds how long the kernel took.
+        """
         pending_s = (now - due for due in self._due)
         late_s = max(self._late_s, *pending_s, 0.0)
-        self.violations.append({"lag_ms": round(1000 * lag_s, 1), "answer_late_ms": round(1000 * late_s, 1)})
+        self.violations.append(
+            {"lag_ms": round(1000 * lag_s, 1), "answer_late_ms": round(1000 * late_s, 1), "asked_at": self._asked_at}
+        )
 
     def _expect(self, *due: float) -> None:
         """Watches when the first and the last character of an answer really go."""
