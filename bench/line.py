@@ -154,7 +154,7 @@ class _Bench:
             "unanswered": account["unanswered"],
             "readings": sum(isinstance(finding, Observation) for finding in self.found),
             "wall_s": round(took, 2),
-            "cpu_s_1000": round(1000 * cpu / account["exchanges"], 2),
+            "cpu_s_1000": round(1000 * cpu / max(1, account["exchanges"]), 2),
             "dead": sorted(self.dead),
         }
 
