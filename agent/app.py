@@ -15,30 +15,30 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.backfill import Backfill, open_stretches
-from agent.books import Books
-from agent.idle import Idle
-from agent.inbox import Inbox
-from agent.keys import load_or_create
+from agent.delivery.mqtt import Broker
+from agent.delivery.outbox import Outbox
+from agent.evidence.keys import load_or_create
+from agent.evidence.log import Identity, Log, open_log
+from agent.evidence.receipts import ReceiptRefused, RolledBack, Stick, judge, pinned
+from agent.evidence.store import Reader, Store, StoreError
+from agent.ledger.books import Books
+from agent.ledger.inbox import Inbox
+from agent.ledger.metered import metered_of
+from agent.ledger.past import accepted_in, beginning, newest_config, past_of
+from agent.ledger.ratios import ratio_changes
+from agent.ledger.recorder import Recorder
+from agent.ledger.restore import recent, remember_meters
+from agent.ledger.shape import ParkLoad
+from agent.ledger.timekeeping import undated_of_boot
 from agent.live import latest_values
-from agent.log import Identity, Log, open_log
-from agent.metered import metered_of
 from agent.meters import METER_PROTOCOLS, Drivers
-from agent.monthly import Monthly
-from agent.mqtt import Broker
-from agent.outbox import Outbox
-from agent.past import accepted_in, beginning, newest_config, past_of
-from agent.poller import Polled, Poller
-from agent.ratios import ratio_changes
+from agent.polling.backfill import Backfill, open_stretches
+from agent.polling.idle import Idle
+from agent.polling.monthly import Monthly
+from agent.polling.poller import Polled, Poller
+from agent.polling.watch import Watch
 from agent.reading import Happened
-from agent.receipts import ReceiptRefused, RolledBack, Stick, judge, pinned
-from agent.recorder import Recorder
-from agent.restore import recent, remember_meters
-from agent.shape import ParkLoad
-from agent.store import Reader, Store, StoreError
-from agent.timekeeping import undated_of_boot
 from agent.validation import Limits
-from agent.watch import Watch
 from contract.acceptance import one_source
 from contract.plan import Plan
 from contract.records import Config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.metered import Metered
+from agent.ledger.metered import Metered
 from contract.records import canonical, instant, plain
 
 

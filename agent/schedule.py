@@ -24,7 +24,7 @@ from drivers.ports import Settings
 DLT645_DELAY_S = 0.2  # request's end to reply's begin; the standard allows 0.5 s, most take 0.05 to 0.25 s
 MODBUS_DELAY_S = 0.05
 REPLY_WAKE = 4  # FE before a reply, as most meters send them
-PASSES_PART = 0.5  # of an interval, at most, for a sweep in passes (agent.poller)
+PASSES_PART = 0.5  # of an interval, at most, for a sweep in passes (agent.polling.poller)
 USABLE = 0.9  # of an interval; the rest is for repetitions and meters that come back
 MEASURED_S, MEASURED_PART = 0.5, 0.01  # a reading counts as the slot's within this, at least, of the interval
 RTU_REQUEST, RTU_REPLY = 8, 5  # bytes of a request; of a reply besides its registers
@@ -50,7 +50,7 @@ def predict_sweep(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     sweep_s: each meter's look and confirmation; looks_s: the looks alone. fits: the sweep takes at most nine tenths of
     the interval. exact: the sweep takes no longer than `window_s`, or the looks do and the interval leaves time for two
-    confirmations each (agent.passes), so that every reading can count as measured at its slot; otherwise slots are
+    confirmations each (`passes.py`), so that every reading can count as measured at its slot; otherwise slots are
     interpolated between readings, and say so. at_baud: usual speeds above the line's own → sweep_s. lines_needed: over
     so many lines the meters would fit.
     """

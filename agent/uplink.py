@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from agent.mqtt import keepalive_s
+from agent.delivery.mqtt import keepalive_s
 from agent.schedule import Questions
 from contract.records import (
     Balance,

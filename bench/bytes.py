@@ -5,7 +5,7 @@ ours        the exchanges that the agent's own drivers make for a look and its c
 one by one  total and four tariffs, a request each, every one read twice; DL/T 645 with four FE before each request
 optimum     the cheapest of all sets of requests that a meter of this kind can be asked with, by trying every one
 
-What a set must do to count as confirmed is the house's rule (agent/asking.py): the total stands in two separate
+What a set must do to count as confirmed is the house's rule (agent/polling/asking.py): the total stands in two separate
 requests of different length, so that one answer cannot pass for the other; a tariff stands in two as well, or in one
 that holds the total and all its tariffs, whose sum shows it.
 """

@@ -1,11 +1,11 @@
 """Corrupted answers through the whole chain: noise → reader → driver → two looks → plausibility → what is accepted.
 
-    true answer ─ noise ─▶ ReplyReader ─ recognised? ─▶ meter.look ─▶ agent.asking ─▶ agent.validation ─▶ accepted?
+    true answer ─ noise ─▶ ReplyReader ─ recognised? ─▶ meter.look ─▶ asking ─▶ validation ─▶ accepted?
 
 Every corrupted answer is fed to the real reader of its request. One that is recognised begins a settlement read: the
 driver decodes it, asks its second question, and so on as on a line; each further answer is disturbed by the same model
 with probability ½, and always where the fault is repeatable. The register ticks between two answers now and then.
-Every second read is one in passes (agent.passes): a total, later the corrupted block, later a total again, and the
+Every second read is one in passes (polling/passes.py): a total, later the corrupted block, later a total again, and the
 register ticks by several counts in between. Accepted and wrong is a billing value (import, export) that the meter did
 not show at any moment of the read; `elsewhen`: one that it showed, but a tick before or after its answer.
 """
@@ -22,8 +22,8 @@ from decimal import Decimal
 from random import Random
 from typing import Any, Protocol, TypeVar
 
-from agent.asking import ask
-from agent.passes import Passes
+from agent.polling.asking import ask
+from agent.polling.passes import Passes
 from agent.reading import Missed, Observation
 from agent.validation import Limits, Validator
 from bench.noise import MODELS, Disturb, Noise
@@ -32,7 +32,7 @@ from drivers.errors import Garbled
 from drivers.exchange import Answer, Exchange
 from drivers.meter import Bus, Meter
 
-ATTEMPTS = 3  # as agent.poller has it
+ATTEMPTS = 3  # as agent.polling.poller has it
 SLOT_MS = 900_000
 NOW_MS = 1_790_000_000_000
 LIMITS = Limits(Decimal(90), Decimal(10) ** 6)  # 100 A, three phases, six digits: 22.5 kWh in 15 minutes
@@ -155,7 +155,7 @@ async def _at_once(case: Case, bus: _NoisyBus, clock: VirtualClock) -> Observati
 
 
 async def _in_passes(case: Case, bus: _NoisyBus, clock: VirtualClock, random: Random) -> Observation | Missed:
-    """As agent.poller does it, with the given answer in the middle pass, when the registers are as they are now."""
+    """As the poller does it, with the given answer in the middle pass, when the registers are as they are now."""
     meter, passes, then = case.meter(bus), Passes(clock, lambda: None), dict(case.registers)
     heard, bus.given, bus.still = bus.given, None, True
     back = _ticks_back(case, random.randrange(MOST_TICKS + 1))

@@ -23,11 +23,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.keys import load_or_create
-from agent.log import Identity, Log, open_log
-from agent.mqtt import WINDOW, Broker
-from agent.outbox import Outbox
-from agent.store import Store
+from agent.delivery.mqtt import WINDOW, Broker
+from agent.delivery.outbox import Outbox
+from agent.evidence.keys import load_or_create
+from agent.evidence.log import Identity, Log, open_log
+from agent.evidence.store import Store
 from contract.records import Exchanged, Reading, Source
 from contract.topics import CONTENT_TYPE
 from drivers.clock import RealClock

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from agent.store import Reader
+from agent.evidence.store import Reader
 from bench.evidence_auditor import AUDITOR_VKEY, GATEWAY, PARK, Auditor, free_port, mosquitto
 from contract.tree import leaf_hash
 

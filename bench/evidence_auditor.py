@@ -26,9 +26,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.log import Identity, Log, open_log
-from agent.receipts import pinned
-from agent.store import Store
+from agent.evidence.log import Identity, Log, open_log
+from agent.evidence.receipts import pinned
+from agent.evidence.store import Store
 from contract import note, topics, tree
 from contract.records import Config, Exchanged, Reading, Source, instant, slot_instant
 from drivers.clock import Clock

@@ -24,11 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from agent import outbox as outbox_module
-from agent.log import Log
-from agent.mqtt import Broker
-from agent.outbox import Outbox
-from agent.store import Receipt
+from agent.delivery import outbox as outbox_module
+from agent.delivery.mqtt import Broker
+from agent.delivery.outbox import Outbox
+from agent.evidence.log import Log
+from agent.evidence.store import Receipt
 from bench.evidence_auditor import Auditor, Ledger, free_port, make_log, mosquitto, reading
 from bench.evidence_proxy import Fate, Liar, Proxy
 from drivers.clock import RealClock

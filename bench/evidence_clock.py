@@ -13,7 +13,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from agent.slots import tolerance_ms
+from agent.ledger.slots import tolerance_ms
 from bench.fed import Fed, configuration
 from contract.records import Body, Gap, Head, Reading, parse_instant, parse_slot
 

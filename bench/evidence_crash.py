@@ -25,10 +25,10 @@ from typing import Any
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent import outbox as outbox_module
-from agent.mqtt import Broker
-from agent.outbox import Outbox
-from agent.store import DATABASE, Reader
+from agent.delivery import outbox as outbox_module
+from agent.delivery.mqtt import Broker
+from agent.delivery.outbox import Outbox
+from agent.evidence.store import DATABASE, Reader
 from bench.evidence_auditor import KEY, Ledger, make_log, reading
 from contract.note import public_raw
 from contract.tree import leaf_hash

@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from agent.store import DATABASE, Reader
+from agent.evidence.store import DATABASE, Reader
 from bench.evidence_auditor import make_log, reading
 from drivers.clock import RealClock
 

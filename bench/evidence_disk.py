@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from agent.log import Log
-from agent.store import Reader
+from agent.evidence.log import Log
+from agent.evidence.store import Reader
 from bench.evidence_auditor import make_log, reading
 from contract.tree import leaf_hash, root_of
 from drivers.clock import RealClock

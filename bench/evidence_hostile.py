@@ -16,9 +16,9 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from agent.log import Log
-from agent.mqtt import Broker, Connection, UplinkError, Will
-from agent.receipts import ReceiptRefused, judge
+from agent.delivery.mqtt import Broker, Connection, UplinkError, Will
+from agent.evidence.log import Log
+from agent.evidence.receipts import ReceiptRefused, judge
 from bench.evidence_auditor import AUDITOR_KEY, AUDITOR_NAME, make_log, reading
 from contract import note
 from drivers.clock import RealClock

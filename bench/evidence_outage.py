@@ -23,10 +23,10 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
 
-from agent.log import Log
-from agent.mqtt import Broker
-from agent.outbox import Outbox
-from agent.store import Receipt
+from agent.delivery.mqtt import Broker
+from agent.delivery.outbox import Outbox
+from agent.evidence.log import Log
+from agent.evidence.store import Receipt
 from bench.evidence_auditor import Auditor, free_port, make_log, mosquitto, reading
 from contract.records import parse_instant
 from drivers.clock import VirtualClock

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from agent.store import DATABASE, Reader, Store, StoreError
+from agent.evidence.store import DATABASE, Reader, Store, StoreError
 from bench.evidence_auditor import make_log, reading
 from contract.tree import leaf_hash
 from drivers.clock import RealClock

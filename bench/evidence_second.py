@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from agent.store import Receipt
+from agent.evidence.store import Receipt
 from bench.evidence_auditor import AUDITOR_KEY, AUDITOR_NAME, AUDITOR_VKEY, GATEWAY, KEY, PARK, make_log, reading
 from contract import note, tree
 from contract.records import canonical

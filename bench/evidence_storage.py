@@ -24,7 +24,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from agent.reader import Reader
+from agent.evidence.reader import Reader
 from bench.evidence_agent import CONFIG, HUBIAO, compare, process
 from bench.evidence_auditor import AUDITOR_VKEY, GATEWAY, PARK, Auditor, Ledger, free_port, mosquitto
 from bench.evidence_disk import hog, small_disk
@@ -157,7 +157,7 @@ def campaign(rounds: int, seed: int) -> dict[str, Any]:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hubiao-storage-")))
         os.chmod(place, 0o755)
         disk = stack.enter_context(small_disk())
-        site = Site(place, disk / "data", place / "park.yaml", place / "agent.log")
+        site = Site(place, disk / "data", place / "park.yaml", place / "agent.evidence.log")
         site.data.mkdir()
         (place / "fault").write_text("")
         subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", place / "faulty.so", SHIM, "-ldl"], check=True)

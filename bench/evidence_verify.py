@@ -22,13 +22,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from agent.log import Log, open_log
-from agent.past import past_of
+from agent.evidence.log import Log, open_log
+from agent.evidence.receipts import pinned
+from agent.evidence.store import Receipt, Store
+from agent.ledger.past import past_of
+from agent.ledger.restore import recent
+from agent.ledger.revise import Stood
 from agent.reading import Observation
-from agent.receipts import pinned
-from agent.restore import recent
-from agent.revise import Stood
-from agent.store import Receipt, Store
 from bench.evidence_auditor import AUDITOR_KEY, AUDITOR_NAME, AUDITOR_VKEY, KEY
 from bench.fed import PASSED, Fed, MemoryLog
 from bench.month import BEGIN_S, LOST, STEP_S, Outages, park

@@ -16,14 +16,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from agent.books import Books
-from agent.inbox import Inbox
-from agent.log import Identity
-from agent.metered import metered_of
+from agent.evidence.log import Identity
+from agent.ledger.books import Books
+from agent.ledger.inbox import Inbox
+from agent.ledger.metered import metered_of
+from agent.ledger.recorder import Recorder
+from agent.ledger.revise import Stood
+from agent.ledger.shape import ParkLoad
 from agent.reading import Finding, Missed, Observation, SweepDone
-from agent.recorder import Recorder
-from agent.revise import Stood
-from agent.shape import ParkLoad
 from agent.validation import Limits
 from config.compose import compose
 from config.faults import Findings
@@ -137,7 +137,7 @@ class MemoryLog:
         """Nothing to make durable."""
 
     def since(self, from_s: int, to_s: int, kinds: Collection[str] = ()) -> Iterator[tuple[int, Body]]:
-        """What agent.restore.recent gives of a store."""
+        """What agent.ledger.restore.recent gives of a store."""
         for head, body in self.records:
             if kinds and body.kind not in kinds:
                 continue

@@ -23,7 +23,7 @@ from decimal import Decimal
 from typing import Any
 
 from agent.meters import Drivers
-from agent.poller import Polled, Poller
+from agent.polling.poller import Polled, Poller
 from agent.reading import Finding, Observation
 from agent.validation import Limits
 from bench.paced import Paced, Wire

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.cli.verify import open_evidence
-from agent.store import DATABASE
+from agent.evidence.store import DATABASE
 from audit.periods import periods_from_texts
 from bench.evidence_auditor import AUDITOR_VKEY, KEY
 from bench.evidence_verify import make

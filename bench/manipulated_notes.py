@@ -6,9 +6,9 @@ import asyncio
 import base64
 import logging
 
-from agent.log import Identity, Log, open_log
-from agent.receipts import ReceiptRefused, RolledBack, judge, pinned
-from agent.store import Store
+from agent.evidence.log import Identity, Log, open_log
+from agent.evidence.receipts import ReceiptRefused, RolledBack, judge, pinned
+from agent.evidence.store import Store
 from audit.rows import LogId
 from audit.verify_store import verify_store
 from audit.writer import Writer

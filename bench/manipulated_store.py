@@ -10,10 +10,10 @@ import zlib
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.log import Identity, open_log
-from agent.receipts import pinned
-from agent.schema import EPOCH_SHIFT
-from agent.store import DATABASE, Store
+from agent.evidence.log import Identity, open_log
+from agent.evidence.receipts import pinned
+from agent.evidence.schema import EPOCH_SHIFT
+from agent.evidence.store import DATABASE, Store
 from bench.evidence_auditor import AUDITOR_VKEY, KEY
 from bench.manipulated import STRANGER, Case, Found, Scene, by_itself, by_store, last_good, point, scenes
 from contract.tree import HASH_BYTES, leaf_hash

@@ -22,10 +22,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from agent.books import Books
-from agent.keys import load_or_create
-from agent.log import Identity, open_log
-from agent.store import Store
+from agent.evidence.keys import load_or_create
+from agent.evidence.log import Identity, open_log
+from agent.evidence.store import Store
+from agent.ledger.books import Books
 from bench.agent import INSTALLED, LINES, METERS, compiled, first_request, rss_mib
 from bench.fed import CONFIG_KEYS, Hand
 from bench.paced import Paced, Wire

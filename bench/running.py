@@ -26,7 +26,7 @@ async def running(
     """Writes `directory/park.yaml` and runs the agent with it. `command`: what takes the place of `hubiao`."""
     path = directory / "park.yaml"
     path.write_text(yaml, encoding="utf-8")
-    with (directory / "agent.log").open("wb") as complaints:
+    with (directory / "agent.evidence.log").open("wb") as complaints:
         agent = await asyncio.create_subprocess_exec(*command, "run", "--config", str(path), stderr=complaints, env=env)
         try:
             yield agent

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.mqtt import KEEPALIVE_METERED_S
+from agent.delivery.mqtt import KEEPALIVE_METERED_S
 from agent.uplink import PING_BYTES, day_bytes, predict_uplink
 from bench.paced import Paced, Wire
 from bench.parks import text

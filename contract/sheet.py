@@ -47,6 +47,26 @@ class Bound:
     quality: SheetQuality
 
 
+# What `Row.figures` may hold, in the order of a sheet's columns: name, zh, en
+FIGURES = (
+    ("start_total", "起示数", "start"),
+    ("total", "示数", "reading"),
+    ("t1", "尖", "t1"),
+    ("t2", "峰", "t2"),
+    ("t3", "平", "t3"),
+    ("t4", "谷", "t4"),
+    ("t5", "深谷", "t5"),
+    ("multiplier", "倍率", "multiplier"),
+    ("kwh", "电量", "kWh"),
+    ("kwh_sharp", "电量尖", "sharp"),
+    ("kwh_peak", "电量峰", "peak"),
+    ("kwh_flat", "电量平", "flat"),
+    ("kwh_valley", "电量谷", "valley"),
+    ("kwh_deep_valley", "电量深谷", "deep valley"),
+    ("kwh_other", "电量其他", "other"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A line of the sheet. `start` is None at a mere instant; `holders`: (tenant, or None for vacant, and share).

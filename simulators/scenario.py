@@ -50,7 +50,7 @@ def read_scenario(
 
 
 def read_exercise(text: str) -> dict[str, str]:
-    """What stands under `exercise`: `zh`, `en`, `cause` (a code of agent/diagnosis.py); empty if nothing does."""
+    """What stands under `exercise`: `zh`, `en`, `cause` (a code of agent/field/diagnosis.py); empty if nothing does."""
     data = compose(text, Findings("exercise"))
     exercise = data.get("exercise") if isinstance(data, dict) else None
     return {str(key): str(value) for key, value in exercise.items()} if isinstance(exercise, dict) else {}

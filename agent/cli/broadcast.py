@@ -19,7 +19,7 @@ from agent.cli import Failure
 from agent.cli.output import document
 from agent.cli.places import at_links, effective
 from agent.cli.words import t
-from agent.inbox import Note, WorkOrder, leave
+from agent.ledger.inbox import Note, WorkOrder, leave
 from contract.grid import parse_utc_offset
 from drivers.broadcast import MIDNIGHT_S, freeze_frame, time_frame
 from drivers.broadcast import broadcast as send

@@ -23,8 +23,8 @@ from agent.cli.output import notice, styled
 from agent.cli.places import at_links, effective, local_text
 from agent.cli.read_faults import Asked, explain
 from agent.cli.words import language, t
-from agent.commissioning import Acceptance, Phase, Sight, hint, phases_of, ratio_of
-from agent.inbox import Note, WorkOrder, leave
+from agent.field.commissioning import Acceptance, Phase, Sight, hint, phases_of, ratio_of
+from agent.ledger.inbox import Note, WorkOrder, leave
 from agent.meters import METER_PROTOCOLS, build_meter
 from contract.acceptance import ONE_SOURCE, evidence_of
 from contract.grid import parse_utc_offset

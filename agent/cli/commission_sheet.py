@@ -10,8 +10,8 @@ from typing import Any
 
 from agent.cli import Failure
 from agent.cli.words import language, t
-from agent.commissioning import Acceptance
-from agent.keys import KEY_FILE, KeyFault, fingerprint, load_key
+from agent.evidence.keys import KEY_FILE, KeyFault, fingerprint, load_key
+from agent.field.commissioning import Acceptance
 from contract.note import public_raw
 
 EVIDENCE = {

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from agent import ring
 from agent.cli import Failure
 from agent.cli.output import document, table
 from agent.cli.places import data_directory, opened_store, store_options
 from agent.cli.words import t
-from agent.schema import migrate
-from agent.store import DATABASE
+from agent.evidence import ring
+from agent.evidence.schema import migrate
+from agent.evidence.store import DATABASE
 from contract.tree import leaf_hash
 
 

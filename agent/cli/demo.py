@@ -22,7 +22,7 @@ from agent.cli.demo_subscriber import Subscriber
 from agent.cli.durations import DURATION
 from agent.cli.places import effective
 from agent.cli.words import t
-from agent.store import StoreError
+from agent.evidence.store import StoreError
 from contract.records import parse_instant
 from drivers.clock import VirtualClock
 from drivers.ports.serial import SerialPort

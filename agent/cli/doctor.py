@@ -15,7 +15,6 @@ from typing import Any
 
 import click
 
-from agent.causes import CERTAIN, LIKELY, Cause
 from agent.cli import Failure
 from agent.cli.check_online import made_line
 from agent.cli.durations import DURATION
@@ -23,16 +22,17 @@ from agent.cli.output import document, notice, styled, table
 from agent.cli.places import at_links, effective
 from agent.cli.read_faults import Asked, explain
 from agent.cli.words import t
-from agent.diagnosis import (
+from agent.field.causes import CERTAIN, LIKELY, Cause
+from agent.field.diagnosis import (
     LineEvidence,
     MeterEvidence,
     gateway_causes,
     line_causes,
     meter_causes,
 )
-from agent.doctoring import ROUNDS, Examination, ExaminedLine
+from agent.field.doctoring import ROUNDS, Examination, ExaminedLine
+from agent.field.surroundings import examine_gateway
 from agent.schedule import predict_sweep
-from agent.surroundings import examine_gateway
 from drivers.clock import RealClock
 from drivers.errors import PortGone
 from drivers.exchange import Noticed

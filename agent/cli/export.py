@@ -21,8 +21,8 @@ from agent.cli.output import document, notice
 from agent.cli.parquet import Column, parquet
 from agent.cli.places import LOCAL_INSTANT, local_text, opened_store, store_options, utc_seconds
 from agent.cli.words import t
-from agent.history import History
-from agent.store import Epoch, Reader
+from agent.evidence.store import Epoch, Reader
+from agent.ledger.history import History
 from contract.note import join_notes, parse_checkpoint, parse_note
 from contract.records import (
     Balance,

@@ -13,9 +13,9 @@ from agent.cli import Failure
 from agent.cli.output import document, notice
 from agent.cli.places import data_directory, store_options
 from agent.cli.words import t
-from agent.epochs import Known
-from agent.keys import KeyFault, create_key, fingerprint, load_key, renew_key
-from agent.store import DATABASE, Reader, StoreError, held
+from agent.evidence.epochs import Known
+from agent.evidence.keys import KeyFault, create_key, fingerprint, load_key, renew_key
+from agent.evidence.store import DATABASE, Reader, StoreError, held
 from contract.note import (
     NoteError,
     parse_checkpoint,

@@ -12,7 +12,7 @@ from agent.cli import Failure
 from agent.cli.durations import DURATION
 from agent.cli.output import document, notice, table
 from agent.cli.words import language, t
-from agent.listening import USUAL, Listener, report
+from agent.field.listening import USUAL, Listener, report
 from drivers.clock import RealClock
 from drivers.errors import PortGone
 from drivers.ports import Settings

@@ -16,7 +16,7 @@ import click
 
 from agent.cli import Failure
 from agent.cli.words import language, t
-from agent.store import Reader, StoreError
+from agent.evidence.store import Reader, StoreError
 
 F = TypeVar("F", bound=Callable[..., Any])
 

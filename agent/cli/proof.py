@@ -17,7 +17,7 @@ from agent.cli import Failure
 from agent.cli.output import document
 from agent.cli.verify import CHECKPOINTS, HASHES, leaves_of, notes_of, open_evidence, read_key
 from agent.cli.words import t
-from agent.store import StoreError
+from agent.evidence.store import StoreError
 from contract.note import Checkpoint, NoteError, parse_checkpoint, parse_note, verifier_key, verify_checkpoint
 from contract.tree import (
     consistency_proof,

@@ -16,7 +16,7 @@ from agent.cli.output import document
 from agent.cli.places import LOCAL_INSTANT, effective, utc_seconds
 from agent.cli.words import t
 from agent.cli.work_order import REGISTER
-from agent.inbox import ManualReading, Note, WorkOrder, leave
+from agent.ledger.inbox import ManualReading, Note, WorkOrder, leave
 from contract.grid import parse_utc_offset
 from contract.records import plain
 

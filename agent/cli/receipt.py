@@ -16,8 +16,8 @@ from agent.cli import Failure
 from agent.cli.output import document, table
 from agent.cli.places import effective, opened_store
 from agent.cli.words import t
-from agent.receipts import ReceiptRefused, RolledBack, Stick, check, pinned
-from agent.store import Epoch, Reader
+from agent.evidence.receipts import ReceiptRefused, RolledBack, Stick, check, pinned
+from agent.evidence.store import Epoch, Reader
 from contract.note import split_notes
 from contract.tree import Frontier
 

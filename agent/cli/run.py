@@ -81,8 +81,8 @@ async def _run(path: Path, for_s: float | None) -> None:
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     if for_s is not None:
         loop.call_later(for_s, end)
-    from agent.keys import KeyFault
-    from agent.store import StoreError
+    from agent.evidence.keys import KeyFault
+    from agent.evidence.store import StoreError
 
     while not ended.is_set():
         try:

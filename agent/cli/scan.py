@@ -22,8 +22,8 @@ from agent.cli.scan_labels import Label, match, read_labels
 from agent.cli.scan_sheet import write_sheet
 from agent.cli.scan_write import NotWritten, append
 from agent.cli.words import t
-from agent.scanning import Found, OtherMaster, Scanner, listen_first
-from agent.search import PROTOCOLS, Search, Step, first_steps
+from agent.field.scanning import Found, OtherMaster, Scanner, listen_first
+from agent.field.search import PROTOCOLS, Search, Step, first_steps
 from drivers.clock import Clock, RealClock
 from drivers.dlt645.frame import WILDCARD
 from drivers.errors import PortGone

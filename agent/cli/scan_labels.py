@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent.cli import Failure
 from agent.cli.words import t
-from agent.scanning import Found
+from agent.field.scanning import Found
 from config.tables import HEADERS, TableError, cell_text, table_rows
 
 FEWEST_DIGITS = 4

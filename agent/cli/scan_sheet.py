@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.cli import Failure
 from agent.cli.scan_labels import Label
 from agent.cli.words import language, t
-from agent.scanning import Found
+from agent.field.scanning import Found
 
 STYLE = """\
 @page { size: A4 landscape; margin: 1cm }

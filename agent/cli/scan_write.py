@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.cli.words import language
-from agent.scanning import Found
+from agent.field.scanning import Found
 
 Words = tuple[str, str]
 EMPTY = ("room", "tenant", "multiplier")

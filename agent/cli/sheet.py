@@ -13,29 +13,12 @@ from agent.cli import Failure
 from agent.cli.output import document, notice, table
 from agent.cli.places import LOCAL_INSTANT, local_text, opened_store, store_options, utc_seconds
 from agent.cli.words import t
-from agent.history import History, sheet_of
+from agent.ledger.history import History, sheet_of
 from contract.records import plain, slot_instant
-from contract.sheet import Row, row_document
+from contract.sheet import FIGURES, Row, row_document
 from contract.sheet_compare import Comparison, Difference, compare
 
 FOUND = 3
-FIGURES = (
-    ("start_total", "起示数", "start"),
-    ("total", "示数", "reading"),
-    ("t1", "尖", "t1"),
-    ("t2", "峰", "t2"),
-    ("t3", "平", "t3"),
-    ("t4", "谷", "t4"),
-    ("t5", "深谷", "t5"),
-    ("multiplier", "倍率", "multiplier"),
-    ("kwh", "电量", "kWh"),
-    ("kwh_sharp", "电量尖", "sharp"),
-    ("kwh_peak", "电量峰", "peak"),
-    ("kwh_flat", "电量平", "flat"),
-    ("kwh_valley", "电量谷", "valley"),
-    ("kwh_deep_valley", "电量深谷", "deep valley"),
-    ("kwh_other", "电量其他", "other"),
-)
 QUALITY_WORDS = {
     "measured": "实测",
     "interpolated": "内插",

@@ -17,7 +17,7 @@ from agent.cli import Failure
 from agent.cli.output import document, notice, table
 from agent.cli.places import LOCAL_INSTANT, local_text, opened_store, store_options, utc_seconds
 from agent.cli.words import t
-from agent.history import History
+from agent.ledger.history import History
 from contract.energy import SlotValue
 from contract.plan import Subject
 from contract.records import PERIODS, Interval, Quality, Reading, Statement, parse_slot, plain, record_fields

@@ -16,8 +16,8 @@ import click
 from agent.cli.output import document, table
 from agent.cli.places import OpenStore, local_text, opened_store, store_options
 from agent.cli.words import t
-from agent.history import History
-from agent.store import DATABASE, Reader
+from agent.evidence.store import DATABASE, Reader
+from agent.ledger.history import History
 from contract.note import parse_checkpoint, parse_note
 from contract.records import Event, Gap, Head, Reading, decode, parse_instant, parse_slot, plain, slot_instant
 

@@ -13,7 +13,7 @@ from agent.cli import Failure
 from agent.cli.edit_config import edit, entry_of, flow, section
 from agent.cli.words import t
 from agent.cli.work_order import REGISTER, Act, act_options
-from agent.inbox import ManualReading, Note, WorkOrder
+from agent.ledger.inbox import ManualReading, Note, WorkOrder
 from contract.records import plain, slot_instant
 
 

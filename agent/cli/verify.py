@@ -18,7 +18,7 @@ import click
 from agent.cli import Failure
 from agent.cli.output import document, notice, table
 from agent.cli.words import t
-from agent.store import DATABASE, Reader, StoreError
+from agent.evidence.store import DATABASE, Reader, StoreError
 from audit.periods import periods_from_texts
 from contract.note import ED25519, KEY_BYTES, NoteError, parse_checkpoint, parse_note, parse_verifier_key, split_notes
 from contract.tree import HASH_BYTES

@@ -21,7 +21,7 @@ from agent.cli.output import notice
 from agent.cli.places import at_links, effective
 from agent.cli.read_faults import Asked, explain
 from agent.cli.words import t
-from agent.watching import Seen, watch_line
+from agent.field.watching import Seen, watch_line
 from drivers.clock import RealClock
 from drivers.errors import PortGone
 from drivers.exchange import Noticed

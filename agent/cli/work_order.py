@@ -17,7 +17,7 @@ from agent.cli.edit_config import bound_text
 from agent.cli.output import document, notice
 from agent.cli.places import LOCAL_INSTANT, effective, local_text, utc_seconds
 from agent.cli.words import t
-from agent.inbox import WorkOrder, leave
+from agent.ledger.inbox import WorkOrder, leave
 from contract.grid import parse_utc_offset
 from contract.plan import Plan
 from contract.tariff import period_finder

@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
 
-from agent.cli.sheet import FIGURES
 from agent.web.frame import PERIODS, QUALITIES, ROLES, Asked, grid, local, meter_link, number, page, why_text
 from agent.web.html import Child, Html, Say, el
 from agent.web.reads import Totals
 from agent.web.snapshot import Snapshot
 from contract.grid import DAY_S
 from contract.records import Balance, Flow, Interval, parse_slot
-from contract.sheet import Row
+from contract.sheet import FIGURES, Row
 
 Whose = tuple[str | None, str | None]  # tenant, point
 Energies = dict[str, Decimal]  # period → kWh

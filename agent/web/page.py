@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from microdot import Microdot, Request, Response
 from microdot.sse import SSE, sse_response
 
-from agent.reader import StoreError
+from agent.evidence.reader import StoreError
 from agent.web import day, energy, gateway, reads
 from agent.web.access import Access
 from agent.web.frame import Asked

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from agent.history import History, sheet_of
-from agent.reader import DATABASE, Epoch, Reader
+from agent.evidence.reader import DATABASE, Epoch, Reader
+from agent.ledger.history import History, sheet_of
 from contract.energy import SlotValue
 from contract.note import parse_checkpoint, parse_note
 from contract.records import Balance, Day, decode, parse_slot

@@ -14,13 +14,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from agent.airtime import Work
 from agent.app import Agent
-from agent.books import Key, Whose, Written
-from agent.metered import Metered
-from agent.poller import Poller
+from agent.ledger.books import Key, Whose, Written
+from agent.ledger.metered import Metered
+from agent.ledger.shelf import Row, Shelves
+from agent.polling.airtime import Work
+from agent.polling.poller import Poller
 from agent.schedule import predict_sweep
-from agent.shelf import Row, Shelves
 from agent.uplink import predict_uplink
 from contract.energy import SlotValue
 from contract.plan import Plan, Point
@@ -88,7 +88,7 @@ class LineNow:
     answered: int
     silent: int
     garbled: int
-    spent_s: Mapping[Work, float] = field(default_factory=dict)  # by kind of work (agent.airtime)
+    spent_s: Mapping[Work, float] = field(default_factory=dict)  # by kind of work (agent.polling.airtime)
 
     @property
     def airtime(self) -> float:

@@ -12,7 +12,7 @@ import pytest
 from played import START, demo_config
 
 from agent.app import Agent
-from agent.store import Reader
+from agent.evidence.store import Reader
 from contract.records import Gap, Reading, decode, parse_instant, parse_slot
 from drivers.clock import VirtualClock
 from drivers.ports.serial import SerialPort

@@ -15,7 +15,7 @@ import pytest
 from played import START, demo_config
 
 from agent.app import Agent
-from agent.keys import KEY_FILE
+from agent.evidence.keys import KEY_FILE
 from contract.records import parse_instant
 from drivers.clock import VirtualClock
 from drivers.ports.serial import SerialPort

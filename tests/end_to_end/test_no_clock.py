@@ -8,7 +8,7 @@ from pathlib import Path
 from played import START, demo_config
 
 from agent.app import Agent
-from agent.reader import Reader
+from agent.evidence.reader import Reader
 from contract.note import parse_verifier_key
 from contract.records import parse_instant
 from contract.verify import Evidence, verify

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from agent.cli import cli
-from agent.keys import KEY_FILE, KeyFault, create_key, fingerprint, load_key, load_or_create
+from agent.evidence.keys import KEY_FILE, KeyFault, create_key, fingerprint, load_key, load_or_create
 from contract.note import public_raw
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from agent.cli import cli
-from agent.store import Reader
+from agent.evidence.store import Reader
 from bench.evidence_auditor import KEY, make_log, reading
 from contract.note import join_notes, origin, verifier_key
 from drivers.clock import VirtualClock

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agent.cli import cli
-from agent.receipts import Stick, judge
+from agent.evidence.receipts import Stick, judge
 from bench.evidence_auditor import AUDITOR_KEY, AUDITOR_NAME, AUDITOR_VKEY, GATEWAY, PARK, make_log
 from contract import note
 from contract.records import parse_instant

@@ -10,9 +10,9 @@ from random import Random
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.mqtt import Broker
-from agent.outbox import Outbox
-from agent.receipts import MAX_BYTES, ReceiptRefused, RolledBack, Stick, judge, pinned
+from agent.delivery.mqtt import Broker
+from agent.delivery.outbox import Outbox
+from agent.evidence.receipts import MAX_BYTES, ReceiptRefused, RolledBack, Stick, judge, pinned
 from bench.evidence_auditor import AUDITOR_KEY, AUDITOR_NAME, AUDITOR_VKEY, KEY, Auditor, make_log, reading
 from contract import note
 from contract.records import parse_instant

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent import keys
 from agent.cli import cli
-from agent.keys import KEY_FILE, NEXT_FILE, create_key, load_key, renew_key
-from agent.log import Identity, open_log
-from agent.store import Reader, Store
+from agent.evidence import keys
+from agent.evidence.keys import KEY_FILE, NEXT_FILE, create_key, load_key, renew_key
+from agent.evidence.log import Identity, open_log
+from agent.evidence.store import Reader, Store
 from audit.rows import LogId
 from audit.verify_store import verify_store
 from audit.writer import Writer

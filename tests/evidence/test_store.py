@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent import log as log_module
-from agent import ring
-from agent.log import Identity, Log, open_log
-from agent.receipts import pinned
-from agent.store import DATABASE, Reader, Receipt, Store, StoreError, StoreFull
+from agent.evidence import log as log_module
+from agent.evidence import ring
+from agent.evidence.log import Identity, Log, open_log
+from agent.evidence.receipts import pinned
+from agent.evidence.store import DATABASE, Reader, Receipt, Store, StoreError, StoreFull
 from bench.evidence_auditor import AUDITOR_VKEY, GATEWAY, KEY, PARK, make_log, reading
 from contract import tree
 from contract.note import public_raw

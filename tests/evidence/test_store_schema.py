@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from agent.migrations import migrations
-from agent.schema import COLUMNS, LATEST, migrate
-from agent.store import Store, StoreDamaged
+from agent.evidence.migrations import migrations
+from agent.evidence.schema import COLUMNS, LATEST, migrate
+from agent.evidence.store import Store, StoreDamaged
 
 OLD_STORE = Path(__file__).parent / "golden" / "store-0.1.db"
 
@@ -97,7 +97,7 @@ def test_a_migration_that_was_cut_off_after_any_statement_is_done_again(tmp_path
 
 def test_a_migration_killed_at_any_moment_is_done_again(tmp_path: Path) -> None:
     """kill -9 at moments spread over the child's life."""
-    command = [sys.executable, "-m", "agent.migrations"]
+    command = [sys.executable, "-m", "agent.evidence.migrations"]
     began = time.monotonic()
     subprocess.run([*command, str(tmp_path / "whole.db")], check=True)
     life_s = time.monotonic() - began

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from evidence_log import AUDITOR_VKEY, EPOCH, KEY, ORIGIN, Day, Log
 
 from agent.cli import cli
-from agent.store import Batch, Store
+from agent.evidence.store import Batch, Store
 from contract import note, tree
 
 VKEY = note.verifier_key(ORIGIN, KEY)

@@ -14,9 +14,9 @@ from benches import NOON, Bench, effective
 from agent.cli.check_online import line_of
 from agent.cli.commission import Visit, hand_over
 from agent.cli.commission_sheet import write_sheet
-from agent.commissioning import Acceptance, Phase, Sight, hint, ratio_of, same_ratio
-from agent.inbox import read_order
-from agent.keys import create_key
+from agent.evidence.keys import create_key
+from agent.field.commissioning import Acceptance, Phase, Sight, hint, ratio_of, same_ratio
+from agent.ledger.inbox import read_order
 from drivers.clock import VirtualClock
 from simulators.faults import Fault
 

@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 from benches import NOON, Bench, effective
 
-from agent.causes import CAUSES, CERTAIN, Cause
 from agent.cli.check_online import made_line
-from agent.diagnosis import LineEvidence, gateway_causes, line_causes, meter_causes
-from agent.doctoring import Examination, ExaminedLine
-from agent.surroundings import examine_gateway
+from agent.field.causes import CAUSES, CERTAIN, Cause
+from agent.field.diagnosis import LineEvidence, gateway_causes, line_causes, meter_causes
+from agent.field.doctoring import Examination, ExaminedLine
+from agent.field.surroundings import examine_gateway
 from config.faults import Findings
 from drivers.clock import VirtualClock
 from simulators import surroundings

@@ -9,10 +9,10 @@ from pathlib import Path
 from benches import effective
 from click.testing import CliRunner
 
-from agent.causes import CERTAIN
 from agent.cli import cli
 from agent.cli.doctor import _pack, as_object
-from agent.diagnosis import LineEvidence, MeterEvidence, line_causes, meter_causes
+from agent.field.causes import CERTAIN
+from agent.field.diagnosis import LineEvidence, MeterEvidence, line_causes, meter_causes
 
 EVERYTHING = """\
 park: {id: p, schedules: [zj-2026]}

@@ -25,9 +25,9 @@ import pytest
 from benches import NOON, Bench, effective
 
 from agent.cli import check_online, cli, commission, doctor, scan, words
-from agent.commissioning import ratio_of
-from agent.keys import create_key
-from agent.search import first_steps
+from agent.evidence.keys import create_key
+from agent.field.commissioning import ratio_of
+from agent.field.search import first_steps
 from drivers.clock import VirtualClock
 from drivers.ports.memory import MemoryPort
 from simulators.faults import Fault

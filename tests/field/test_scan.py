@@ -20,8 +20,8 @@ from agent.cli.scan import Outcome, as_object, meter_models, scanned
 from agent.cli.scan_labels import Label, fits, match, read_labels
 from agent.cli.scan_sheet import write_sheet
 from agent.cli.scan_write import NotWritten, append
-from agent.scanning import Found
-from agent.search import Search, Step, first_steps, short_address
+from agent.field.scanning import Found
+from agent.field.search import Search, Step, first_steps, short_address
 from drivers.clock import VirtualClock
 from drivers.ports import Settings
 from simulators.faults import Fault

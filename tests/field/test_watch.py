@@ -9,7 +9,7 @@ from benches import NOON, Bench, effective
 
 from agent.cli.check_online import line_of
 from agent.cli.watch import _Lines
-from agent.watching import Seen, watch_line
+from agent.field.watching import Seen, watch_line
 from drivers.clock import VirtualClock
 from simulators.faults import Fault
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from agent.meters import Drivers
-from agent.poller import Polled, Poller
+from agent.polling.poller import Polled, Poller
 from agent.reading import Finding, Missed, Observation, SweepDone
 from agent.validation import Limits
 from bench.paced import Accounted, Wire

@@ -16,7 +16,7 @@ from wires import dlt, rtu
 
 from agent.cli import broadcast as verb
 from agent.cli import cli
-from agent.inbox import read_order
+from agent.ledger.inbox import read_order
 from contract.records import parse_instant
 from drivers.broadcast import freeze_frame, time_frame
 from drivers.errors import ForbiddenRequest

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from wires import ENERGY_REPLY, dlt, rtu, rtu_reply
 
 from agent.cli.listen import listen
-from agent.listening import Listener, report
+from agent.field.listening import Listener, report
 from drivers.clock import VirtualClock
 from drivers.errors import PortGone
 from drivers.overheard import Overheard

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from slotwise import by_slot, skew_ms, slots
 
-from agent.order import centred
+from agent.polling.order import centred
 from agent.reading import Observation
 from bench.paced import Wire
 

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from slotwise import LIMITS, START_MS, by_slot, skew_ms, slots
 
-from agent.passes import Passes
+from agent.polling.passes import Passes
 from agent.reading import Observation
 from agent.validation import confirmed
 from bench.paced import Accounted, Wire

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from agent.turns import ALLOWANCE, LONGEST_PAUSE_S, SAVED_S, Turns
+from agent.polling.turns import ALLOWANCE, LONGEST_PAUSE_S, SAVED_S, Turns
 
 PROBE_S = 0.15
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from agent import migrations
+from agent.evidence import migrations
 
 TRIAL = "_0009_trial"
 EVERYTHING = 1000  # statements: more than there are

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.store import DATABASE, Store, StoreError
+from agent.evidence.store import DATABASE, Store, StoreError
 
 RELEASED = sorted((Path(__file__).parents[1] / "evidence" / "golden").glob("store-*.db"))
 

@@ -15,8 +15,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.app import CONFIG_KEYS
-from agent.log import Identity, Log, open_log
-from agent.store import Store
+from agent.evidence.log import Identity, Log, open_log
+from agent.evidence.store import Store
 from config.load import load
 from contract.ledger import SlotValue, interval
 from contract.plan import Plan

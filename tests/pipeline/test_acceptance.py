@@ -16,7 +16,7 @@ from reading_store import Morning, slot_text
 
 from agent.app import Agent
 from agent.cli import cli
-from agent.reader import Reader
+from agent.evidence.reader import Reader
 from audit.park_evidence import ParkEvidence
 from audit.report import _doubts
 from audit.store import Store

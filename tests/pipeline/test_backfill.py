@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from agent.airtime import Airtime
-from agent.backfill import COUNT, MOST_FAILURES, Backfill
-from agent.idle import Idle
+from agent.polling.airtime import Airtime
+from agent.polling.backfill import COUNT, MOST_FAILURES, Backfill
+from agent.polling.idle import Idle
 from agent.reading import Backfilled, Finding, Observation, Witness
 from drivers.clock import VirtualClock
 from drivers.dlt645.frame import decode, encode

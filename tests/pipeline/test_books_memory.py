@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.books import KEPT_S, LEARNT_AT_ONCE, Books
+from agent.ledger.books import KEPT_S, LEARNT_AT_ONCE, Books
 from bench.evidence_auditor import reading
 from contract.grid import Closing
 from contract.plan import Plan

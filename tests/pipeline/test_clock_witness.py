@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fed_park import Run, fed, meter, park
 
-from agent.clock_witness import ClockWitness
+from agent.ledger.clock_witness import ClockWitness
 from agent.reading import ClockMoved
 from contract.records import Event, parse_instant
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fed_park import START, Run, fed, meter, park
 
-from agent.inbox import ManualReading, Note, WorkOrder, leave
+from agent.ledger.inbox import ManualReading, Note, WorkOrder, leave
 from agent.reading import Stated
 from bench.fed import Fed
 from contract.plan import Plan

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from agent.polling.watch import DAY_MS, HOUR_MS, TASKS, PeriodOf, Watch, backward, missing_phases
 from agent.reading import Finding, Happened, Missed, Observation, Stated
-from agent.watch import DAY_MS, HOUR_MS, TASKS, PeriodOf, Watch, backward, missing_phases
 from drivers.clock import VirtualClock
 from drivers.dlt645.meter import Dlt645Meter
 from drivers.errors import Garbled, Silent

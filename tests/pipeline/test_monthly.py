@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_meter_watch import METER, NOON, Play
 
-from agent.monthly import LATE_S, Monthly
+from agent.polling.monthly import LATE_S, Monthly
 from agent.reading import Finding, Happened, Missed, Settled
 from contract.grid import Closing, Grid
 from drivers.dlt645.formats import Bcd, Moment

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agent.mqtt import WINDOW, Broker, Connection, UplinkError, Will
+from agent.delivery.mqtt import WINDOW, Broker, Connection, UplinkError, Will
 
 CONNACK = bytes.fromhex("2003000000")  # MQTT 5, success, no properties
 PUBLISH_QOS_1 = 0x32

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.mqtt import Broker, Connection, UplinkError, Will
+from agent.delivery.mqtt import Broker, Connection, UplinkError, Will
 from bench.evidence_auditor import free_port, mosquitto
 
 pytestmark = [

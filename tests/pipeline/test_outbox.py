@@ -20,13 +20,13 @@ import jsonschema
 import paho.mqtt.client as paho
 import pytest
 
-from agent import outbox as outbox_module
+from agent.delivery import outbox as outbox_module
+from agent.delivery.mqtt import Broker, Connection, UplinkError, Will
+from agent.delivery.outbox import Outbox
+from agent.delivery.sending import NEWEST, stretches
+from agent.evidence.log import Log
+from agent.evidence.store import Receipt
 from agent.live import latest_values
-from agent.log import Log
-from agent.mqtt import Broker, Connection, UplinkError, Will
-from agent.outbox import Outbox
-from agent.sending import NEWEST, stretches
-from agent.store import Receipt
 from bench.evidence_auditor import Auditor, free_port, make_log, mosquitto, reading
 from bench.evidence_clock import CONFIG
 from bench.evidence_proxy import Proxy

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fed_park import Run, fed, meter, park
 
-from agent.ratios import ratio_changes
+from agent.ledger.ratios import ratio_changes
 from agent.reading import Backfilled, Settled, Stated, Witness
 from bench.fed import Fed
 from contract.records import Day, Event, Gap, Interval, Reading, Source, instant, parse_slot

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from agent import restore
-from agent.log import Log
-from agent.restore import recent
+from agent.evidence.log import Log
+from agent.ledger import restore
+from agent.ledger.restore import recent
 from bench.evidence_auditor import make_log, reading
 from contract.records import Supersedes, parse_slot
 from drivers.clock import VirtualClock

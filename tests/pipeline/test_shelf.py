@@ -6,7 +6,7 @@ import random
 import tracemalloc
 from decimal import Decimal
 
-from agent.shelf import GROUP, OPEN, Row, Shelves
+from agent.ledger.shelf import GROUP, OPEN, Row, Shelves
 from contract.ledger import SlotValue
 
 STEP_S = 900

@@ -13,7 +13,7 @@ from reading_store import KEY, STEP, TEN, YAML, Morning
 from agent.cli import cli
 from agent.cli.places import opened_store
 from agent.cli.status import status_of
-from agent.history import History
+from agent.ledger.history import History
 from contract.note import origin, public_raw, verifier_key, verify_checkpoint
 from contract.records import Event
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from agent.tariff_witness import TariffWitness
+from agent.ledger.tariff_witness import TariffWitness
 
 STEP, OFFSET = 900, 28800
 MIDNIGHT = 1_783_641_600 - (1_783_641_600 + OFFSET) % 86400

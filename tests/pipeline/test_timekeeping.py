@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from agent.timekeeping import Timekeeper
+from agent.ledger.timekeeping import Timekeeper
 from bench.evidence_clock import campaign, steps
 from contract.records import Anchor, Reading, parse_instant
 from drivers.clock import VirtualClock

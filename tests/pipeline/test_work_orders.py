@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from fed_park import START, Run
 
 from agent.cli import cli
-from agent.inbox import Inbox
+from agent.ledger.inbox import Inbox
 from bench.fed import Fed, configuration
 from contract.records import Day, Event, Interval, Reading, parse_instant
 

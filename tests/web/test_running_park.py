@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from shown_park import Shown, shown
 
-from agent.history import History
-from agent.reader import Reader
+from agent.evidence.reader import Reader
+from agent.ledger.history import History
 from agent.web import reads
 
 

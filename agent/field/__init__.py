@@ -1,0 +1,1 @@
+"""What engineers do at a bus: find meters, watch them, examine a line, sign off a meter."""

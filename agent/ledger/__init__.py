@@ -1,0 +1,1 @@
+"""Findings to records: values at slots, what better values change, intervals, days and statements."""

@@ -1,0 +1,162 @@
+"""Better values of slots gone by, from meters' memories and from people, as revisions in the log.
+
+    Backfilled ─┐
+    inbox ──────┴▶ what the log says of the meter ──▶ revise ──▶ readings of the next revision ──▶ books
+
+Belongs to the recorder, which is the only writer: `apply` runs inside its settling, `committed` after its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from agent.evidence.log import Log
+from agent.ledger.books import Books
+from agent.ledger.inbox import Inbox, ManualReading, WorkOrder
+from agent.ledger.metered import Metered, point_at
+from agent.ledger.revise import Meter, Refused, Revised, Stood, revise
+from agent.ledger.slots import Known
+from agent.reading import Backfilled, Witness
+from contract.plan import Plan
+from contract.records import Event, Reading, Supersedes, instant, plain, slot_instant
+from drivers.clock import Clock
+
+logger = logging.getLogger(__name__)
+PastOf = Callable[[str, int], Mapping[int, Stood]]  # meter, UTC seconds → its slots from the last look before then on
+
+
+def no_past(_meter: str, _before_s: int) -> Mapping[int, Stood]:
+    """A log that holds nothing yet."""
+    return {}
+
+
+class Corrections:
+    """Collects what came late and writes what it changes."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        meters: Mapping[str, Metered],
+        log: Log,
+        books: Books,
+        clock: Clock,
+        *,
+        inbox: Inbox | None,
+        past: PastOf,
+    ) -> None:
+        self._plan, self._meters, self._log, self._books, self._clock = plan, meters, log, books, clock
+        self._inbox, self._past = inbox, past
+        self._backfills: list[Backfilled] = []
+        self._taken: list[WorkOrder] = []
+
+    def put(self, backfilled: Backfilled) -> None:
+        """Waits for the next settling."""
+        self._backfills.append(backfilled)
+
+    async def apply(self, now_ms: int) -> None:
+        """Writes revisions for everything that waits. The log is committed first: the past is read from the store."""
+        orders = [] if self._inbox is None else self._inbox.waiting(set(self._meters), now_ms)
+        orders = [order for order in orders if order.name not in {taken.name for taken in self._taken}]
+        if not self._backfills and not orders:
+            return
+        await self._log.commit()
+        if not self._log.is_durable:
+            return  # the past would lack what waits in memory
+        backfills, self._backfills = self._backfills, []
+        for meter, witnesses in _by_meter(backfills).items():
+            await self._revise(self._meters[meter], witnesses, "backfill")
+        for order in orders:
+            await self._order(order)
+
+    def committed(self) -> None:
+        """After a commit: what was taken from the inbox goes, once it is durable."""
+        if not self._log.is_durable:
+            return
+        if self._inbox is not None:
+            for order in self._taken:
+                self._inbox.done(order)
+        self._taken.clear()
+
+    async def _order(self, order: WorkOrder) -> None:
+        for note in order.events:
+            details = {**note.details, "order": order.name}
+            at = instant(note.at_ms)
+            self._log.add(Event(note.scope, note.id, note.code, at, at, details))  # type: ignore[arg-type]
+        readings: dict[str, list[ManualReading]] = {}
+        for reading in order.readings:
+            readings.setdefault(reading.meter, []).append(reading)
+        for meter, found in readings.items():
+            await self._revise(self._meters[meter], [reading.witness() for reading in found], "manual")
+        self._taken.append(order)
+
+    async def _revise(self, metered: Metered, witnesses: list[Witness], reason: str) -> None:
+        first_s = min(witness.at_ms for witness in witnesses) // 1000
+        with self._clock.hold():
+            past = await asyncio.to_thread(self._past, metered.id, first_s)
+        meter = Meter(
+            self._plan.interval_s,
+            self._plan.slot_floor,
+            lambda slot_s: self._plan.is_due(metered.id, slot_s),
+            metered.validator.limits,
+            metered.slots.shape,
+        )
+        revision = revise(meter, past, witnesses)
+        for refused in revision.refused:
+            self._refuse(metered, refused)
+        modulus = metered.validator.limits.modulus
+        for from_ms, to_ms in revision.rolled:
+            if modulus is not None:
+                self._books.rollover(metered.id, from_ms, to_ms, modulus)
+        for revised in revision.values:
+            self._write(metered, revised, reason)
+        used = [w for w in witnesses if all(w is not refused.witness for refused in revision.refused)]
+        self._newest(metered, used, {revised.value.slot_s for revised in revision.values})
+        logger.info("meter=%s %d slots revised by %s", metered.id, len(revision.values), reason)
+
+    def _write(self, metered: Metered, revised: Revised, reason: str) -> None:
+        value, instead = revised
+        body = Reading(
+            meter=metered.id,
+            serial=metered.serial,
+            point=point_at(self._plan, metered.id, value.slot_s),
+            slot=slot_instant(value.slot_s),
+            method=value.method,
+            quality=value.quality,
+            estimate=value.estimate,
+            registers=value.registers,
+            sources=value.sources,
+            checks=value.checks,
+            attempts=value.attempts,
+            revision=0 if instead is None else instead.revision + 1,
+            supersedes=None if instead is None else Supersedes(instead.seq, reason),
+        )
+        self._books.reading(self._log.add(body), body)
+
+    def _newest(self, metered: Metered, used: list[Witness], revised: set[int]) -> None:
+        """What the live readings to come connect to, where nothing newer is known."""
+        slots = metered.slots
+        for slot_s in revised:
+            slots.answered(slot_s)
+        for witness in used:
+            if slots.last is None or slots.last.at_ms < witness.at_ms:
+                known = Known(witness.at_ms, 0, witness.registers, witness.source, list(witness.checks), 1)
+                slots.last = known
+                metered.validator.registers = dict(witness.registers)
+                metered.validator.at_ms, metered.validator.boot_ms = witness.at_ms, None
+
+    def _refuse(self, metered: Metered, refused: Refused) -> None:
+        witness = refused.witness
+        for name, code in refused.faults.items():
+            details = {"register": name, "value": plain(witness.registers[name]), "method": witness.method}
+            logger.warning("%s meter=%s %s", code, metered.id, details)
+            at = instant(witness.at_ms)
+            self._log.add(Event("meter", metered.id, code, at, at, details))
+
+
+def _by_meter(backfills: list[Backfilled]) -> dict[str, list[Witness]]:
+    found: dict[str, list[Witness]] = {}
+    for backfilled in backfills:
+        found.setdefault(backfilled.meter, []).extend(backfilled.witnesses)
+    return found

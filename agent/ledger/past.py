@@ -1,0 +1,89 @@
+"""What the log says of one meter's slots, read back for a correction: however long ago, nothing else decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from agent.evidence.store import Epoch, Reader
+from agent.ledger.revise import Stood
+from contract.acceptance import Acceptances
+from contract.records import Config, Event, Gap, Reading, decode, parse_instant, parse_slot
+
+LOOK_BACK_DAYS = (2, 40, 400)  # how far before a correction its meter may last have been seen
+
+
+def past_of(data: Path, epoch: Epoch, meter: str, before_s: int, interval_s: int) -> dict[int, Stood]:
+    """The newest record of every slot, from the last look before an instant (UTC seconds) to the end of the log."""
+    found: dict[int, Stood] = {}
+    for days in LOOK_BACK_DAYS:
+        found = _since(data, epoch, meter, before_s - days * 86400, interval_s)
+        if any(slot_s <= before_s and stood.reading is not None for slot_s, stood in found.items()):
+            break
+    return found
+
+
+def newest_config(data: Path, epoch: Epoch) -> Config | None:
+    """The configuration that was in force when the log ended; None in an epoch that has none yet.
+
+    The newest record names it, so that a log of years need not be unpacked for it.
+    """
+    reader = Reader(data)
+    try:
+        last = next((record for _, record, _ in reader.backwards(epoch) if record is not None), None)
+        if last is None:
+            return None
+        head, body = decode(last)
+        index = None if isinstance(body, Config) else reader.index_of(epoch, bytes.fromhex(head.config))
+        if index is not None:
+            record = next(reader.records(epoch, index))[1]
+            body = body if record is None else decode(record)[1]
+        return body if isinstance(body, Config) else None
+    finally:
+        reader.close()
+
+
+def accepted_in(reader: Reader) -> Acceptances:
+    """The meters that were accepted on site, as all epochs of a store tell."""
+    accepted = Acceptances()
+    for epoch in reader.epochs:
+        for _, record, _ in reader.records(epoch):
+            if record is not None and b'"kind":"event"' in record:
+                body = decode(record)[1]
+                if isinstance(body, Event):
+                    accepted.add(body.scope, body.id, body.code, body.details)
+    return accepted
+
+
+def beginning(data: Path, epoch: Epoch) -> int | None:
+    """UTC seconds of the epoch's first dated record; None if it has none."""
+    reader = Reader(data)
+    try:
+        for _, record, _ in reader.records(epoch):
+            if record is not None and (at := decode(record)[0].at) is not None:
+                return parse_instant(at) // 1000
+    finally:
+        reader.close()
+    return None
+
+
+def _since(data: Path, epoch: Epoch, meter: str, since_s: int, interval_s: int) -> dict[int, Stood]:
+    found: dict[int, Stood] = {}
+    named = b'"meter":"%s"' % meter.encode()
+    reader = Reader(data)
+    try:
+        for seq, record, _ in reader.records(epoch, reader.first_since(epoch, since_s * 1000)):
+            if record is None or named not in record or b'"kind":"interval"' in record:
+                continue
+            _take(found, seq, decode(record)[1], meter, interval_s)
+    finally:
+        reader.close()
+    return found
+
+
+def _take(found: dict[int, Stood], seq: int, body: Any, meter: str, interval_s: int) -> None:
+    if isinstance(body, Reading) and body.meter == meter and body.slot is not None:
+        found[parse_slot(body.slot)] = Stood(seq, body.revision, body)
+    elif isinstance(body, Gap) and body.meter == meter:
+        for slot_s in range(parse_slot(body.from_slot), parse_slot(body.to_slot) + 1, interval_s):
+            found.setdefault(slot_s, Stood(seq, 0, None, body.why))

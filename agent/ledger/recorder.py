@@ -1,0 +1,412 @@
+"""The one place where findings become records: validates, answers slots, keeps the books, commits once a sweep.
+
+pollers ──Finding──▶ queue ──▶ validator ──▶ slots ──▶ reading | gap | event ──▶ books ──▶ log.commit
+backfill, people ──▶ corrections ──────────────────▶ revisions ───────────────────┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, get_args
+
+from agent.evidence.log import Log
+from agent.evidence.ring import ranges
+from agent.evidence.store import Receipt
+from agent.ledger.books import Books
+from agent.ledger.clock_witness import ClockWitness
+from agent.ledger.corrections import Corrections, PastOf, no_past
+from agent.ledger.inbox import Inbox
+from agent.ledger.metered import Metered, point_at, states_another
+from agent.ledger.slots import Known, SlotReading
+from agent.ledger.timekeeping import Timekeeper, Undated
+from agent.reading import (
+    Backfilled,
+    ClockMoved,
+    Finding,
+    Happened,
+    LineState,
+    Missed,
+    Observation,
+    Settled,
+    Stated,
+    SweepDone,
+)
+from agent.validation import Verdict
+from contract.plan import Plan
+from contract.records import Check, Event, Gap, Reading, Scope, Supersedes, Why, instant, plain, slot_instant
+from drivers.clock import Clock
+
+logger = logging.getLogger(__name__)
+QUEUE = 10_000  # findings that may wait for the writer: an hour of a large park; pollers wait beyond that
+SILENT_SWEEPS = 3  # without an answer before a meter is said to be gone
+GAP_CHAIN_S = 3600  # the longest stretch that one gap record covers
+CHECKS: tuple[Check, ...] = get_args(Check)  # in the order of the contract
+
+
+class Recorder:
+    """Consumes findings until cancelled. Only `run` touches the log."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        meters: Iterable[Metered],
+        log: Log,
+        books: Books,
+        clock: Clock,
+        *,
+        inbox: Inbox | None = None,
+        past: PastOf = no_past,
+    ) -> None:
+        self.meters = {metered.id: metered for metered in meters}
+        places = Counter(metered.at for metered in self.meters.values() if metered.polled)
+        self._succeeded = {metered.id for metered in self.meters.values() if places[metered.at] > 1}
+        self.corrections = Corrections(plan, self.meters, log, books, clock, inbox=inbox, past=past)
+        self.former: Plan | None = None  # the plan before this one, for slots that it still owes answers to
+        self._began_s = clock.wall_ms() // 1000
+        self.lines_down: dict[str, int] = {}  # line → since when, wall ms
+        self._plan, self._log, self._books, self._clock = plan, log, books, clock
+        self._queue: asyncio.Queue[Finding | Receipt] = asyncio.Queue(QUEUE)
+        self._refusals: list[tuple[int, str, str]] = []
+        self.time = Timekeeper(clock)
+        self._clocks = ClockWitness()
+        self.remember: Callable[[], None] = lambda: None  # reads the books back once there is a time to read them by
+        self.alive_ms = clock.boot_ms()
+
+    async def finish(self) -> None:
+        """At the end: what still waits is taken and committed."""
+        while not self._queue.empty():
+            self.take(self._queue.get_nowait())
+        await self.settle()
+
+    async def put(self, finding: Finding) -> None:
+        """Hands over what a line found; waits when the writer is far behind."""
+        await self._queue.put(finding)
+
+    def receipt(self, receipt: Receipt) -> None:
+        """An accepted receipt, for its `witness` record. With a full queue it is dropped: it stays at the broker."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(receipt)
+
+    def undeliverable(self, seq: int, kind: str, reason: str) -> None:
+        """A record that the broker will not take; events about events are not made."""
+        if kind != "event":
+            self._refusals.append((seq, kind, reason))
+
+    async def run(self) -> None:
+        """Until cancelled: takes findings as they come, and the time for what is overdue."""
+        tick_s = min(60.0, self._plan.interval_s / 4)
+        while True:
+            self.alive_ms = self._clock.boot_ms()
+            try:
+                async with asyncio.timeout(tick_s):
+                    finding = await self._queue.get()
+            except TimeoutError:
+                await self.settle()
+                continue
+            self.take(finding)
+            if isinstance(finding, (SweepDone, Receipt)):
+                await self.settle()
+
+    def take(self, finding: Finding | Receipt) -> None:
+        """Turns one finding into readings and events of the commit to come."""
+        if isinstance(finding, Observation):
+            self._watch_clock()
+            self._observed(self.meters[finding.meter], finding)
+        elif isinstance(finding, Missed):
+            self._missed(self.meters[finding.meter], finding)
+        elif isinstance(finding, LineState):
+            self._line(finding)
+        elif isinstance(finding, Stated):
+            self._stated(self.meters[finding.meter], finding)
+        elif isinstance(finding, ClockMoved):
+            moved_s = self._clocks.take(finding.meter, finding.moved_s)
+            if moved_s is not None:  # so many at once: it was ours
+                self._event("gateway", self._log.identity.gateway, "clock_dispute", {"meters_moved_s": moved_s})
+        elif isinstance(finding, Backfilled):
+            self.corrections.put(finding)
+        elif isinstance(finding, Happened):
+            logger.warning("%s meter=%s %s", finding.code, finding.meter, finding.details)
+            details = dict(finding.details)
+            self._event("meter", finding.meter, finding.code, details, at_ms=finding.from_ms, to_ms=finding.to_ms)
+        elif isinstance(finding, Settled):
+            self._settled(finding)
+        elif isinstance(finding, Receipt):
+            self._log.witness(finding)
+
+    async def settle(self) -> None:
+        """Gaps for what is overdue, then everything that follows from the new readings, then the commit."""
+        self._name_refusals()
+        self._watch_clock()
+        state, _ = self._clock.sync()
+        if state != "none":
+            now_ms = self._clock.wall_ms()
+            for metered in self.meters.values():
+                self._gaps(metered, metered.slots.overdue(now_ms), None)
+            await self.corrections.apply(now_ms)
+            self._books.derive(now_ms // 1000, self._log.add)
+        await self._log.commit()
+        self.corrections.committed()
+
+    def _name_refusals(self) -> None:
+        """One event for all records of a kind that the broker refused for one reason."""
+        refusals, self._refusals = self._refusals, []
+        alike: dict[tuple[str, str], list[int]] = {}
+        for seq, kind, reason in refusals:
+            alike.setdefault((kind, reason), []).append(seq)
+        for (kind, reason), seqs in alike.items():
+            details = {"kind": kind, "reason": reason, "seq": min(seqs), "ranges": ranges(sorted(seqs))}
+            self._event("gateway", self._log.identity.gateway, "undeliverable", details)
+
+    def note(self, scope: Scope, whose: str, code: str, details: dict[str, Any], at_ms: int | None = None) -> None:
+        """An event that no finding tells of; it goes with the next commit."""
+        self._event(scope, whose, code, details, at_ms=at_ms)
+
+    def outage(self, why: Why) -> None:
+        """At the start: slots that went by while nobody was here."""
+        now_ms = self._clock.wall_ms()
+        for metered in self.meters.values():
+            self._gaps(metered, metered.slots.overdue(now_ms), why)
+
+    def _observed(self, metered: Metered, seen: Observation) -> None:
+        if metered.id in self._succeeded:
+            slot_s = self._plan.slot_floor(seen.wall_ms // 1000 + self._plan.interval_s // 2)
+            if self._plan.point_of(metered.id, slot_s) is None:
+                return  # it was the other meter at this address that answered
+        self._back(metered, seen.wall_ms)
+        if metered.stranger is not None:
+            metered.slots.why = "refused"  # whatever it counts, it is not this meter
+            return
+        before_ms = metered.validator.at_ms
+        verdict = metered.validator.judge(seen)
+        if not verdict.accepted:
+            if metered.refused != verdict.why:
+                logger.warning("reading refused line=%s meter=%s %s", metered.line, metered.id, verdict.why)
+            metered.refused, metered.slots.why = verdict.why, "refused"
+            return
+        metered.refused, metered.latest = "", seen
+        checks = _checks(seen)
+        if seen.clock == "none":
+            self._undated(metered, seen, checks)
+            return
+        self._events_of(metered, verdict, seen, before_ms)
+        known = Known(seen.wall_ms, seen.clock_error_ms or 0, seen.registers, seen.source(), checks, seen.attempts)
+        nearest_s = self._plan.slot_floor(seen.wall_ms // 1000 + self._plan.interval_s // 2)
+        if verdict.broken:
+            metered.slots.forget()
+            before_s = nearest_s - self._plan.interval_s
+            if nearest_s == metered.slots.next_slot_s and self._books.knows(metered.id, before_s):
+                self._gaps(metered, [nearest_s], "refused")  # a step from the old base to the new is no consumption
+        readings, lost = metered.slots.accept(known, nearest_s)
+        self._gaps(metered, lost, None)
+        for reading in readings:
+            self._reading(metered, reading)
+
+    def _events_of(self, metered: Metered, verdict: Verdict, seen: Observation, before_ms: int) -> None:
+        """What the verdict tells of, from the last accepted look to this one."""
+        for code, details in verdict.events:
+            logger.warning("%s line=%s meter=%s %s", code, metered.line, metered.id, details)
+            since_ms = min(before_ms, seen.wall_ms) if code == "rollover" else seen.wall_ms
+            self._event("meter", metered.id, code, details, at_ms=since_ms, to_ms=seen.wall_ms)
+        modulus = metered.validator.limits.modulus
+        if verdict.rollover and modulus is not None:
+            self._books.rollover(metered.id, before_ms, seen.wall_ms, modulus)
+
+    def _reading(self, metered: Metered, reading: SlotReading, dated: int | None = None) -> None:
+        """dated: index of the undated reading that this one dates."""
+        supersedes = None if dated is None else Supersedes(dated, "dated")
+        if reading.fills is not None:
+            supersedes = Supersedes(reading.fills, "meter_back")
+        body = Reading(
+            meter=metered.id,
+            serial=metered.serial,
+            point=point_at(self._plan, metered.id, reading.slot_s),
+            slot=slot_instant(reading.slot_s),
+            method=reading.method,
+            quality=reading.quality,
+            estimate=reading.estimate,
+            registers=reading.registers,
+            sources=reading.sources,
+            checks=reading.checks,
+            attempts=reading.attempts,
+            revision=0 if supersedes is None else 1,
+            supersedes=supersedes,
+        )
+        self._books.reading(self._log.add(body), body)
+        if reading.quality == "measured":
+            self._compare_tariffs(metered, reading)
+
+    def _compare_tariffs(self, metered: Metered, reading: SlotReading) -> None:
+        """The meter's own tariff registers against the schedule; an event when they begin to disagree."""
+        step_s = reading.slot_s - self._plan.interval_s
+        point = self._plan.point_of(metered.id, step_s)
+        period = None if point is None else self._plan.period_at(step_s, self._plan.points[point].schedule)[0]
+        ran = metered.tariffs.take(reading.slot_s, reading.registers, period)
+        if ran is not None:
+            self._event("meter", metered.id, "tariff_mismatch", {"registers": ran}, at_ms=reading.slot_s * 1000)
+
+    def _settled(self, settled: Settled) -> None:
+        """What a meter kept of its settlement day lies between our slots beside it, since its clock may be off."""
+        slot_s, step_s = settled.at_ms // 1000, self._plan.interval_s
+        around = [self._books.values.get(settled.meter, slot_s + n * step_s) for n in (-1, 0, 1)]
+        ours = [value.registers["import"] for value in around if value is not None and "import" in value.registers]
+        if len(ours) < len(around) or min(ours) <= settled.value <= max(ours):
+            return
+        details = {"meter": plain(settled.value), "slot": plain(ours[1])}
+        self._event("meter", settled.meter, "settlement_mismatch", details, at_ms=settled.at_ms)
+
+    def _undated(self, metered: Metered, seen: Observation, checks: list[Check]) -> None:
+        body = Reading(
+            meter=metered.id,
+            serial=metered.serial,
+            point=None,
+            slot=None,
+            method="live",
+            quality="measured",
+            estimate=None,
+            registers=seen.registers,
+            sources=[seen.source()],
+            checks=checks,
+            attempts=seen.attempts,
+        )
+        self.time.undated.append(Undated(self._log.add(body), body))
+
+    def _gaps(self, metered: Metered, slots: list[int], why: Why | None) -> None:
+        """One record for each stretch of at most an hour, of slots that the meter has to answer for."""
+        for slot_s in slots:
+            if not self._owes(metered, slot_s):
+                metered.slots.passed(slot_s)
+        slots = [slot_s for slot_s in slots if self._owes(metered, slot_s)]
+        step_s = self._plan.interval_s
+        longest = max(1, GAP_CHAIN_S // step_s)
+        while slots:
+            run = 1
+            while run < min(longest, len(slots)) and slots[run] == slots[run - 1] + step_s:
+                run += 1
+            chain, slots = slots[:run], slots[run:]
+            reason: Why = why or metered.slots.why
+            seq = self._log.add(Gap(metered.id, slot_instant(chain[0]), slot_instant(chain[-1]), reason))
+            for slot_s in chain:
+                metered.slots.gapped(slot_s, seq)
+
+    def _owes(self, metered: Metered, slot_s: int) -> bool:
+        if not metered.polled:
+            return False
+        before = self.former is not None and slot_s <= self._began_s and self.former.is_due(metered.id, slot_s)
+        return before or self._plan.is_due(metered.id, slot_s)
+
+    def _stated(self, metered: Metered, stated: Stated) -> None:
+        """Another serial number, or ratios set otherwise, than the configuration says."""
+        if stated.serial is not None:
+            self._identity(metered, stated.serial, stated.wall_ms)
+        for name, value in stated.ratios.items():
+            expected = metered.ratios.get(name)
+            if expected is None or value == expected or metered.told.get(name) == value:
+                continue
+            metered.told[name] = value
+            details = {"ratio": name, "configured": plain(expected), "meter": plain(value)}
+            self._event("meter", metered.id, "ratio_mismatch", details, at_ms=stated.wall_ms)
+
+    def _identity(self, metered: Metered, serial: str, at_ms: int) -> None:
+        stranger = serial if states_another(metered.serial, serial) else None
+        if stranger is not None and stranger != metered.stranger:
+            details = {"configured": metered.serial, "meter": serial}
+            logger.warning("serial_changed line=%s meter=%s %s", metered.line, metered.id, details)
+            self._event("meter", metered.id, "serial_changed", details, at_ms=at_ms)
+            metered.slots.why = "refused"
+        if metered.serial is None:
+            metered.serial = serial
+        metered.stranger = stranger
+
+    def _watch_clock(self) -> None:
+        """The wall clock against the boot clock, which never steps; readings that waited for a date get it."""
+        turn = self.time.look()
+        who = self._log.identity.gateway
+        if turn.anchor is not None:
+            self._log.add(turn.anchor)
+        if turn.stepped_ms:
+            self._event("gateway", who, "clock_step", {"ms": turn.stepped_ms})
+            for metered in self.meters.values():  # slots that the step leapt over: nobody could read at them
+                self._gaps(metered, metered.slots.overdue(self._clock.wall_ms()), "clock")
+        if turn.went:
+            self._event("gateway", who, "clock_lost", {})
+        if turn.came:
+            self._event("gateway", who, "clock_back", {})
+            self._date()
+
+    def _date(self) -> None:
+        """Time has come to be trusted: what went by before this start is a gap, what was read since gets its date."""
+        began_ms = self.time.began_ms()
+        self.remember()
+        for metered in self.meters.values():
+            if metered.slots.last is None:
+                metered.slots.next_slot_s = self._plan.slot_floor(began_ms // 1000) + self._plan.interval_s
+            self._gaps(metered, metered.slots.overdue(began_ms), "power")
+        undated, self.time.undated = self.time.undated, []
+        for one in undated:
+            found = self.meters.get(one.reading.meter)
+            if found is None:
+                continue
+            known = self.time.dated(one, self._plan.interval_s)
+            nearest_s = self._plan.slot_floor(known.at_ms // 1000 + self._plan.interval_s // 2)
+            readings, lost = found.slots.accept(known, nearest_s)
+            self._gaps(found, lost, "clock")
+            for reading in readings:
+                self._reading(found, reading, dated=one.seq)
+
+    def _missed(self, metered: Metered, missed: Missed) -> None:
+        metered.silent += 1
+        metered.slots.why = missed.why
+        if metered.silent == 1:
+            logger.warning("no reading line=%s meter=%s why=%s %s", metered.line, metered.id, missed.why, missed.detail)
+        if metered.silent == SILENT_SWEEPS:
+            metered.gone_since_ms = missed.wall_ms
+            details = {"why": missed.why, "detail": missed.detail}
+            self._event("meter", metered.id, "meter_gone", details, at_ms=missed.wall_ms)
+
+    def _back(self, metered: Metered, at_ms: int) -> None:
+        if metered.gone_since_ms is not None:
+            self._event("meter", metered.id, "meter_back", {}, at_ms=metered.gone_since_ms, to_ms=at_ms)
+        if metered.silent:
+            logger.info("meter answers again line=%s meter=%s", metered.line, metered.id)
+        metered.silent, metered.gone_since_ms = 0, None
+
+    def _line(self, state: LineState) -> None:
+        if state.up:
+            since_ms = self.lines_down.pop(state.line, None)
+            if since_ms is not None:
+                self._event("line", state.line, "line_back", {}, at_ms=since_ms, to_ms=state.wall_ms)
+        else:
+            self.lines_down[state.line] = state.wall_ms
+            for metered in self.meters.values():
+                if metered.line == state.line:
+                    metered.slots.why = "port"
+            self._event("line", state.line, "line_gone", {"detail": state.detail}, at_ms=state.wall_ms)
+
+    def _event(
+        self,
+        scope: Scope,
+        id_: str,
+        code: str,
+        details: dict[str, Any],
+        *,
+        at_ms: int | None = None,
+        to_ms: int | None = None,
+    ) -> None:
+        if at_ms is None:
+            at_ms = self._clock.wall_ms()
+        dated = self._clock.sync()[0] != "none"
+        from_ = instant(at_ms) if dated else None
+        to = instant(to_ms if to_ms is not None else at_ms) if dated else None
+        self._log.add(Event(scope, id_, code, from_, to, details))
+
+
+def _checks(seen: Observation) -> list[Check]:
+    """What an accepted observation passed, in the order of the contract."""
+    passed = set(seen.first.checks) | {"plausible"}
+    if seen.second is not None:
+        passed.add("confirmed")
+    return [check for check in CHECKS if check in passed]
