@@ -107,6 +107,17 @@ class _ContentType(Properties):
         return bytes(super().pack())
 
 
+class _Handshaking(ssl.SSLSocket):
+    """Closed at once where the handshake fails: paho leaves it to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 class Connection:
     """One connection. `lost` says why it is no more, "" while it stands; `wake` is set whenever something happened."""
 
@@ -229,6 +240,7 @@ class Connection:
             self._client.username_pw_set(broker.username, password)
         if broker.tls:
             context = ssl.create_default_context(cafile=broker.ca_file)
+            context.sslsocket_class = _Handshaking
             if broker.cert_file:
                 context.load_cert_chain(broker.cert_file, broker.key_file)
             self._client.tls_set_context(context)

@@ -127,6 +127,7 @@ await plain.goto(`${given.url}/?lang=en`);
 seen.bare_sparks = await plain.locator("#meters svg.spark path").count();
 await plain.fill("#q", "霜降");
 await plain.click(".search button");
+await plain.waitForURL(/[?&]q=./);
 seen.bare_search = await plain.locator("#meters tbody tr").count();
 await plain.goto(`${given.url}/meter/m-101`);
 seen.bare_chart = await plain.locator("#day svg path.own").count();
