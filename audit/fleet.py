@@ -127,4 +127,4 @@ def _packed(what: Beside) -> bytes:
 def _unpacked(body: bytes) -> Beside:
     raw = json.loads(body)
     hashes = {int(seq): bytes.fromhex(leaf) for seq, leaf in raw["hashes"].items()}
-    return Beside(raw["key"], raw["checkpoints"], raw["receipts"], hashes)
+    return Beside(**{**raw, "hashes": hashes})

@@ -32,12 +32,17 @@ _MAX_GAP_SLOTS = 3_601  # an hour at the shortest interval: the contract allows 
 
 
 class Beside(NamedTuple):
-    """What came beside a log's records. `key`: the gateway's raw public key in base64, if the auditor has it."""
+    """What came beside a log's records.
+
+    key: the gateway's raw public key in base64, if the auditor has it. pruned: ranges that the gateway's later logs
+    name as given up in this one.
+    """
 
     key: str | None
     checkpoints: list[str]
     receipts: list[str]
     hashes: dict[int, bytes]
+    pruned: list[tuple[int, int]]
 
 
 def verify_gateways(
@@ -74,7 +79,7 @@ def verify_log(
     key, hashes = beside.key, beside.hashes
     walk = _Walk(hashes)
     result = verify(
-        Evidence(walk.bodies(rows), None, beside.checkpoints, beside.receipts, hashes),
+        Evidence(walk.bodies(rows), None, beside.checkpoints, beside.receipts, hashes, beside.pruned),
         bytes(HASH_BYTES) if key is None else base64.b64decode(key),
         auditors=auditors,
         decode_reading=Redecoder(),

@@ -6,6 +6,7 @@ Beside what `verify_log` finds stands what only a store can show: keys that chan
 from __future__ import annotations
 
 import gc
+import json
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +18,7 @@ from typing import Any
 from audit.rows import LogId, Row, Seen
 from audit.store import Store
 from audit.verify_log import Beside, verify_gateways
+from contract.verify import pruned_of
 
 _columns = attrgetter(*Seen._fields)
 
@@ -44,7 +46,14 @@ def verify_park(store: Store, park: str, auditors: Sequence[str] = ()) -> list[d
 def beside(store: Store, which: LogId) -> Beside:
     """What the store has beside a log's records."""
     notes = store.notes(which, "checkpoints"), store.notes(which, "receipts")
-    return Beside(store.key(which), *notes, store.hashes(which))
+    return Beside(store.key(which), *notes, store.hashes(which), _pruned(store, which))
+
+
+def _pruned(store: Store, which: LogId) -> list[tuple[int, int]]:
+    """What the gateway's other logs name as given up in this one."""
+    others = [log for log in store.logs(which.park) if log.gateway == which.gateway and log.epoch != which.epoch]
+    records = (body for other in others for _, body in store.log(other).records(["pruned"]))
+    return [found for body in records for found in pruned_of(json.loads(body), which.epoch)]
 
 
 def _seen(row: Row) -> Seen:

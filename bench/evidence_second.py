@@ -23,7 +23,7 @@ from typing import Any
 from agent.evidence.store import Receipt
 from bench.evidence_auditor import AUDITOR_KEY, AUDITOR_NAME, AUDITOR_VKEY, GATEWAY, KEY, PARK, make_log, reading
 from contract import note, tree
-from contract.records import canonical
+from contract.records import Pruned, canonical
 from contract.verify import Evidence, verify
 from drivers.clock import VirtualClock
 
@@ -67,6 +67,8 @@ def honest(sweeps: int = 8, meters: int = 5) -> tuple[Export, str]:
         for n in range(sweeps):
             for meter in range(meters):
                 log.add(reading(meter, START_MS // 1000 + 900 * n))
+            if n == sweeps // 4:
+                log.add(Pruned([[1, 9]], "disk", "0" * 32))  # of an older epoch: excuses no hole in this one
             if n == sweeps // 2:
                 receipt = note.cosign(AUDITOR_KEY, AUDITOR_NAME, log.checkpoint, START_MS // 1000)
                 log.witness(Receipt(AUDITOR_NAME, log.size, receipt))

@@ -128,7 +128,7 @@ function verifyDirectory(dir, givenKey, auditor) {
       if (record.config !== config) add("config", seq);
       if ((record.at === null) !== (record.clock === "none")) add("clock", seq);
       if (record.kind === "config") config = leaves[seq].toString("hex");
-      if (record.kind === "pruned") named.push(...record.ranges);
+      if (record.kind === "pruned" && (record.of_epoch ?? record.epoch) === record.epoch) named.push(...record.ranges);
       if (record.kind === "witness") receipts.push(record.receipt);
     } catch { add("malformed", seq); }
   }

@@ -334,11 +334,15 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """Ranges of indexes, both ends included, whose bodies were given up; their hashes stay."""
+    """Ranges of indexes, both ends included, whose bodies were given up; their hashes stay.
+
+    `of_epoch` is the epoch that they are of, where it is an older one than this record's.
+    """
 
     kind: ClassVar[str] = "pruned"
     ranges: list[list[int]]
     why: str
+    of_epoch: str | None = None
 
 
 Body = Reading | Gap | Interval | Day | Statement | Balance | Event | Config | Boot | Anchor | Witness | Pruned
@@ -449,6 +453,8 @@ def _plain_fields(record: Any) -> dict[str, Any]:
         del result["rollover"]  # rare: not worth a field in every segment
     if isinstance(record, Boot) and record.rekey is None:
         del result["rekey"]
+    if isinstance(record, Pruned) and record.of_epoch is None:
+        del result["of_epoch"]
     kind = getattr(record, "kind", None)
     if kind is not None:
         result["kind"] = kind

@@ -29,7 +29,7 @@ _KEYS: dict[str, dict[str, Any]] = {
     "periods": {"enum": list(get_args(records.Period))},
     "quality_kwh": {"enum": list(records.QUALITIES)},
 }
-_OPTIONAL = frozenset({"rollover", "rekey"})  # left out where they say nothing
+_OPTIONAL = frozenset({"rollover", "rekey", "of_epoch"})  # left out where they say nothing
 _PLAIN: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
     int: {"type": "integer", "minimum": 0},

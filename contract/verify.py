@@ -48,6 +48,7 @@ class Evidence:
     leaves: hashes of all leaves, 32 bytes each; None: there are only the records.
     checkpoints, receipts: signed notes in the order in which they were made.
     absent: without `leaves`, the hashes of places whose body is None, where they are known.
+    pruned: ranges of this epoch that `pruned` records of later epochs name, both ends included.
     """
 
     records: Iterable[bytes | None]
@@ -55,6 +56,7 @@ class Evidence:
     checkpoints: Sequence[str]
     receipts: Sequence[str]
     absent: Mapping[int, bytes] = field(default_factory=dict)
+    pruned: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(slots=True)
@@ -113,6 +115,13 @@ def verify(
     }
 
 
+def pruned_of(raw: Mapping[str, Any], epoch: str) -> list[tuple[int, int]]:
+    """The ranges of an epoch that a `pruned` record names, none if it is about another."""
+    if raw.get("of_epoch", raw["epoch"]) != epoch:
+        return []
+    return [(int(first), int(last)) for first, last in raw["ranges"]]
+
+
 class _Walk:
     """The records in order: bytes against leaves, heads against each other, bodies against the rules."""
 
@@ -127,7 +136,7 @@ class _Walk:
         self._evidence = evidence
         self._config = ""
         self._absent: list[int] = []
-        self._pruned: list[tuple[int, int]] = []
+        self._pruned = list(evidence.pruned)
 
     @property
     def epoch(self) -> str | None:
@@ -233,7 +242,7 @@ class _Walk:
             if size != raw["size"] or size > seq:
                 self.findings.add("receipt", seq, f"witness record {seq}: a receipt of size {size}")
         elif kind == "pruned":
-            self._pruned += [(int(first), int(last)) for first, last in raw["ranges"]]
+            self._pruned += pruned_of(raw, str(raw["epoch"]))
         self.rules.record(seq, self.times[-1], raw)
 
     def _holes(self) -> None:

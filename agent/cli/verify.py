@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import gc
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ import click
 from agent.cli import Failure
 from agent.cli.output import document, notice, table
 from agent.cli.words import t
-from agent.evidence.store import DATABASE, Reader, StoreError
+from agent.evidence.store import DATABASE, Epoch, Reader, StoreError
 from audit.periods import periods_from_texts
 from contract.note import ED25519, KEY_BYTES, NoteError, parse_checkpoint, parse_note, parse_verifier_key, split_notes
 from contract.tree import HASH_BYTES
-from contract.verify import Evidence
+from contract.verify import Evidence, pruned_of
 from contract.verify import verify as verify_log
 from drivers.redecode import Redecoder
 
+_PRUNED = b'"kind":"pruned"'
 RECORDS, HASHES, CHECKPOINTS, RECEIPTS = "records.ndjson", "hashes.txt", "checkpoints.txt", "receipts.txt"
 
 
@@ -143,6 +145,7 @@ def _of_store(path: Path, wanted: str | None) -> Evidence:
         raise StoreError(f"{path}: no epoch {wanted or ''}")
     rows = list(reader.records(found[-1]))
     checkpoints, receipts = reader.checkpoints(found[-1]), reader.receipts(found[-1])
+    pruned = _named_later(reader, found[-1])
     reader.close()
     signed = _size(checkpoints[-1]) if checkpoints else 0
     if 0 < signed < len(rows):  # a batch's checkpoint is stored with the batch after it
@@ -151,7 +154,15 @@ def _of_store(path: Path, wanted: str | None) -> Evidence:
             t(f"最后 {tail} 条记录的检查点尚未存盘,未核验", f"the last {tail} records have no stored checkpoint yet")
         )
         rows = rows[:signed]
-    return Evidence([record for _, record, _ in rows], [leaf for _, _, leaf in rows], checkpoints, receipts)
+    bodies, leaves = [record for _, record, _ in rows], [leaf for _, _, leaf in rows]
+    return Evidence(bodies, leaves, checkpoints, receipts, pruned=pruned)
+
+
+def _named_later(reader: Reader, epoch: Epoch) -> list[tuple[int, int]]:
+    """What later epochs of the store say was given up of this one."""
+    later = (record for after in reader.epochs if after.number > epoch.number for _, record, _ in reader.records(after))
+    named = (json.loads(record) for record in later if record is not None and _PRUNED in record)
+    return [found for raw in named for found in pruned_of(raw, epoch.id)]
 
 
 def _size(checkpoint: str) -> int:

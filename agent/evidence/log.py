@@ -259,11 +259,13 @@ class Log:
             if self._evictions:
                 continue
             self._evictions = await self._store.evictions(self.epoch, self.witnessed_by_all, self.bounds)
-            gone = [index for eviction in self._evictions for index in eviction.gone]
+            gone: dict[tuple[str, str], list[int]] = {}
+            for eviction in self._evictions:
+                gone.setdefault((eviction.epoch, eviction.why), []).extend(eviction.gone)
+            for (epoch, why), indexes in gone.items():
+                logger.warning("bodies given up epoch=%s records=%d oldest=%d", epoch, len(indexes), indexes[0])
+                self.add(Pruned(ring.ranges(sorted(indexes)), why, None if epoch == self.epoch.id else epoch))
             if gone:
-                logger.warning("bodies given up records=%d oldest=%d", len(gone), gone[0])
-                why = "witnessed" if gone[-1] < self.witnessed_by_all else "disk"
-                self.add(Pruned(ring.ranges(sorted(gone)), why))
                 self._gather()
 
     def _refused(self, error: StoreError) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.evidence.reader import unpack
+from agent.evidence.reader import Epoch, unpack
 from agent.evidence.schema import EPOCH_SHIFT
 from contract.records import parse_slot
 
@@ -41,11 +41,16 @@ Bounds = Callable[[int], int]
 
 
 class Eviction(NamedTuple):
-    """A row of `batch` to be thinned out: its new body (None: nothing is left), and the indexes given up."""
+    """A row of `batch` to be thinned out: its new body (None: nothing is left), and the indexes of its epoch that go.
+
+    why: `witnessed` (all auditors hold them) or `disk`.
+    """
 
     row: int
     body: bytes | None
+    epoch: str
     gone: list[int]
+    why: str
 
 
 def reserve(database: Path) -> None:
@@ -119,15 +124,15 @@ def release_ballast(directory: Path) -> None:
     (directory / BALLAST).unlink(missing_ok=True)
 
 
-def choose(db: sqlite3.Connection, epoch: int, witnessed: int, bounds: Bounds) -> list[Eviction]:
-    """What to give up, oldest first: what all auditors hold; else interval values, then days, then all but bounds.
+def choose(db: sqlite3.Connection, epochs: Sequence[Epoch], bounds: Bounds) -> list[Eviction]:
+    """What to give up, oldest first: what was delivered; else interval values, then days, then all but bounds.
 
-    epoch: its number in the store; witnessed: size that every pinned auditor has given a receipt for.
+    epochs: all of the store, oldest first; what each has below `delivered` is held by every pinned auditor.
     """
     wanted = max(LEAST_FREED, int(db.execute("PRAGMA page_count").fetchone()[0]) * 4096 // GIVE_UP_PART)
     found: dict[int, Eviction] = {}
     freed = 0
-    for eviction, saved in _candidates(db, epoch, witnessed, bounds):
+    for eviction, saved in _candidates(db, epochs, bounds):
         if eviction.row in found:
             break  # the next round begins where this one would not get further
         found[eviction.row] = eviction
@@ -170,21 +175,23 @@ def thinned(records: Sequence[bytes | None], least: int, bounds: Bounds) -> tupl
     return kept, [n for n, record in enumerate(records) if record is not None and not kept[n]]
 
 
-def _candidates(db: sqlite3.Connection, epoch: int, witnessed: int, bounds: Bounds) -> Iterator[tuple[Eviction, int]]:
-    """Evictions with the bytes they save: receipted rows, older epochs, then each grade of the rest, oldest first."""
-    base = epoch << EPOCH_SHIFT
+def _candidates(db: sqlite3.Connection, epochs: Sequence[Epoch], bounds: Bounds) -> Iterator[tuple[Eviction, int]]:
+    """Evictions with the bytes they save: what each epoch delivered, then each grade of the rest, oldest first."""
+    bases = {epoch.number: epoch.number << EPOCH_SHIFT for epoch in epochs}
+    delivered = [(bases[e.number], bases[e.number] + e.delivered, 3, "witnessed") for e in epochs]
+    rest = [(0, bases[epochs[-1].number] + (1 << EPOCH_SHIFT), least, "disk") for least in (1, 2, 3)]
+    names = {epoch.number: epoch.id for epoch in epochs}
     sql = "SELECT id, count, hashes, body FROM batch WHERE id >= ? AND id < ? AND body IS NOT NULL ORDER BY id"
-    end = base + (1 << EPOCH_SHIFT)
-    rounds = ((base, base + witnessed, 3), (0, base, 3), (base, end, 1), (base, end, 2), (base, end, 3))
-    for first, last, least in rounds:
+    for first, last, least, why in (*delivered, *rest):
         for id_, count, hashes, body in db.execute(sql, (first, last)):
             if id_ + count > last:
                 break  # its end is not witnessed yet
-            kept, gone = thinned([record for _, record, _ in unpack(0, id_, count, hashes, body)], least, bounds)
-            if gone:
+            number = id_ >> EPOCH_SHIFT
+            kept, places = thinned([record for _, record, _ in unpack(0, id_, count, hashes, body)], least, bounds)
+            if places:
                 packed = zlib.compress(b"\n".join(kept), 6) if any(kept) else None
-                own = [id_ - base + n for n in gone] if id_ >= base else []
-                yield Eviction(id_, packed, own), len(body) - len(packed or b"")
+                gone = [id_ - bases[number] + n for n in places]
+                yield Eviction(id_, packed, names[number], gone, why), len(body) - len(packed or b"")
 
 
 def _reserve(path: Path, size: int) -> None:

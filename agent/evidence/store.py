@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -147,7 +147,7 @@ class Store:
         return await self._do(self._receipts, epoch)
 
     async def evictions(self, epoch: Epoch, witnessed: int, bounds: ring.Bounds) -> list[ring.Eviction]:
-        """What to give up to make room: see `ring`."""
+        """What to give up to make room, where the newest epoch is witnessed up to a size: see `ring`."""
         return await self._do(self._evictions, epoch, witnessed, bounds)
 
     async def make_room(self) -> None:
@@ -370,7 +370,8 @@ class Store:
         return [Receipt(*row) for row in self._connected().execute(sql, (epoch.number,))]
 
     def _evictions(self, epoch: Epoch, witnessed: int, bounds: ring.Bounds) -> list[ring.Eviction]:
-        return ring.choose(self._connected(), epoch.number, witnessed, bounds)
+        older = [one for one in self._epochs() if one.number < epoch.number]
+        return ring.choose(self._connected(), [*older, replace(epoch, delivered=witnessed)], bounds)
 
     def _make_room(self) -> None:
         db = self._connected()

@@ -44,11 +44,15 @@ class SmallLog:
 
 
 def record(seq: int, cause: str) -> bytes:
-    head = Head(
-        kind="boot",
+    return encode(head("boot", seq), Boot(cause, None, "1"))
+
+
+def head(kind: str, seq: int, epoch: str = EPOCH) -> Head:
+    return Head(
+        kind=kind,
         park="p-1",
         gateway="gw-1",
-        epoch=EPOCH,
+        epoch=epoch,
         seq=seq,
         boot="7" * 32,
         boot_ms=seq,
@@ -58,4 +62,3 @@ def record(seq: int, cause: str) -> bytes:
         config="",
         salt="3" * 32,
     )
-    return encode(head, Boot(cause, None, "1"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_logs import EPOCH, KEY, SmallLog
+from audit_logs import EPOCH, KEY, SmallLog, head
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -22,6 +22,7 @@ from audit.rows import LogId, row_of
 from audit.store import Store, StoreFault
 from audit.writer import Writer
 from contract.note import parse_verifier_key, public_raw, verify_cosignature
+from contract.records import Boot, Pruned, encode
 from contract.tree import leaf_hash
 
 LOG = LogId("p-1", "gw-1", EPOCH)
@@ -88,6 +89,23 @@ def test_a_changed_record_is_found_by_the_hash_and_a_hole_by_its_place(tmp_path:
     _, result = audit("verify", "--store", str(tmp_path / "store"), "--json")
     found = {(finding["code"], finding["seq"]) for finding in result["logs"][0]["findings"]}
     assert {("hole", 3), ("fork", 6)} <= found
+
+
+def test_a_hole_that_a_later_log_of_the_gateway_names_as_given_up_is_none(tmp_path: Path) -> None:
+    whole = SmallLog.make(20)
+    source, store = whole.export(tmp_path / "export"), tmp_path / "store"
+    (source / "records.ndjson").write_bytes(b"".join(data + b"\n" for n, data in enumerate(whole.records) if n != 7))
+    assert audit("import", str(source), "--store", str(store))[0] == 0
+    _, result = audit("verify", "--store", str(store), "--json")
+    assert [(f["code"], f["seq"]) for f in result["logs"][0]["findings"]] == [("hole", 7)]
+    later = "6" * 32
+    named = [Boot("damaged", EPOCH, "1"), Pruned([[5, 8]], "damaged", EPOCH)]
+    lines = [encode(head(body.kind, seq, later), body) for seq, body in enumerate(named)]
+    (tmp_path / "later.ndjson").write_bytes(b"\n".join(lines))
+    assert audit("import", str(tmp_path / "later.ndjson"), "--store", str(store))[0] == 0
+    _, result = audit("verify", "--store", str(store), "--json")
+    assert {log["epoch"]: log["ok"] for log in result["logs"]} == {EPOCH: True, later: False}
+    assert [f["code"] for f in result["logs"][1]["findings"]] == ["unsigned"]
 
 
 def test_lines_that_are_no_records_are_refused_with_their_number(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.cli.verify import open_evidence
 from agent.evidence import log as log_module
 from agent.evidence import ring
 from agent.evidence.log import Identity, Log, open_log
@@ -22,7 +24,7 @@ from agent.evidence.store import DATABASE, Reader, Receipt, Store, StoreError, S
 from bench.evidence_auditor import AUDITOR_VKEY, GATEWAY, KEY, PARK, make_log, reading
 from contract import tree
 from contract.note import public_raw
-from contract.records import decode, parse_instant
+from contract.records import Pruned, decode, parse_instant
 from contract.verify import Evidence, verify
 from drivers.clock import VirtualClock
 
@@ -297,3 +299,31 @@ async def test_the_ballast_goes_on_a_full_disk_and_comes_back(tmp_path: Path) ->
     assert not ring.has_ballast(tmp_path)
     await asyncio.to_thread(ring.take_ballast, tmp_path)
     assert ring.has_ballast(tmp_path)
+
+
+def test_bodies_of_older_epochs_that_are_given_up_are_named_too_and_the_verifier_knows(tmp_path: Path) -> None:
+    async def fill(_store: Store, log: Log, count: int) -> str:
+        await sweeps(log, count, meters=100)
+        return log.epoch.id
+
+    with_log(tmp_path, _epoch)
+    ring.prepare(tmp_path / DATABASE, 1)
+    old = with_log(tmp_path, lambda store, log: fill(store, log, 20))
+    new = with_log(tmp_path, lambda store, log: fill(store, log, 90), key=OTHER)
+    reader = Reader(tmp_path)
+    gone = [seq for seq, record, _ in reader.records(reader.epochs[0]) if record is None]
+    named = [decode(record)[1] for _, record, _ in _rows(tmp_path) if record and b'"kind":"pruned"' in record]
+    reader.close()
+    assert old != new
+    assert gone
+    of_old = [body for body in named if isinstance(body, Pruned) and body.of_epoch == old]
+    assert set(gone) == {n for body in of_old for first, last in body.ranges for n in range(first, last + 1)}
+    assert {body.why for body in of_old} == {"disk"}
+    whole = open_evidence(tmp_path, old)
+    assert holes(whole, KEY) == []
+    assert holes(replace(whole, pruned=()), KEY) != []
+    assert holes(open_evidence(tmp_path, new), OTHER) == []
+
+
+def holes(evidence: Evidence, key: Ed25519PrivateKey) -> list[int | None]:
+    return [f["seq"] for f in verify(evidence, public_raw(key))["findings"] if f["code"] == "hole"]

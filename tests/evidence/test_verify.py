@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -27,7 +28,7 @@ from evidence_log import (
 
 from contract import note, records, tree
 from contract.eras import Course
-from contract.verify import Evidence, verify
+from contract.verify import Evidence, pruned_of, verify
 
 CLEAN = Day().build()
 CLEAN_LEAVES = CLEAN.leaves
@@ -700,6 +701,16 @@ def test_bodies_that_are_gone_beyond_what_was_given_up_are_a_hole(log: Log) -> N
     result = verify(evidence, KEY)
     assert codes(result) == {"hole"}
     assert result["first_bad"] == 701
+
+
+def test_what_a_record_of_a_later_epoch_names_is_no_hole_and_names_nothing_of_its_own(log: Log) -> None:
+    earlier = "ab" * 16
+    log.add(records.Pruned([[300, 700]], "disk", earlier), T0 + 112 * 900)
+    log.sign()
+    evidence = Evidence(log.records[:300] + log.records[701:], log.leaves, log.checkpoints, [])
+    assert codes(verify(evidence, KEY)) == {"hole"}
+    assert pruned_of(log.raw(-1), earlier) == [(300, 700)]
+    assert verify(replace(evidence, pruned=pruned_of(log.raw(-1), earlier)), KEY)["findings"] == []
 
 
 # -- recomputation that is handed over
