@@ -1,7 +1,7 @@
 """Builds the documentation as a site in `build/site`: `make site`. Ends where a link, an anchor or a page is missing.
 
 The pages keep their places and their relative links; files that they link to (samples, units, tests) come along. A
-directory in the navigation stands for all its pages.
+directory in the navigation stands for all its English pages, `DIRECTORY/*.zh.md` for the Chinese ones.
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ def main() -> int:
 
 
 def _with_directories(config: str, found: list[Path]) -> str:
-    """`- Title: directory/` written out as its pages, README first."""
+    """`- Title: directory/` and `directory/*.zh.md` written out as pages, README first."""
 
     def listed(line: re.Match[str]) -> str:
-        names = sorted((page for page in found if page.parent == Path(line[3])), key=lambda p: (p.stem != "README", p))
+        chinese = line[4] is not None
+        there = (page for page in found if page.parent == Path(line[3]) and page.name.endswith(".zh.md") == chinese)
+        names = sorted(there, key=lambda page: (not page.name.startswith("README"), page))
         entries = "".join(f"\n{line[1]}    - {name}" for name in names)
         return f"{line[1]}- {line[2]}:{entries}"
 
-    return re.sub(r"^( *)- ([^:\n]+): (\S+)/$", listed, config, flags=re.MULTILINE)
+    return re.sub(r"^( *)- ([^:\n]+): (\S+)/(\*\.zh\.md)?$", listed, config, flags=re.MULTILINE)
 
 
 def _write(page: Path, text: str) -> None:
