@@ -38,7 +38,8 @@ def main() -> int:
     config = (HERE / "mkdocs.yml").read_text(encoding="utf-8")
     made = HERE.parents[1] / "build" / "mkdocs.yml"
     made.write_text(_with_directories(config, found).replace("../../build/", ""), encoding="utf-8")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(made)]
+    # not --quiet: it would hide the warnings from --strict as well
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(made)]
     return subprocess.run(command, check=False).returncode
 
 
