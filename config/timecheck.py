@@ -45,16 +45,30 @@ def check_points(sections: Sections, draft: Draft, findings: Findings) -> None:
             unknown(path, hold.tenant, tenants, "租户", "tenant", findings)
         if hold.point not in points:
             unknown((*hold.path, "point"), hold.point, points, "计量点", "point", findings)
-    _check_masters(draft, findings)
+    _check_holders(draft, findings)
     _check_cycles(draft.spots, findings)
 
 
-def _check_masters(draft: Draft, findings: Findings) -> None:
-    masters = {spot.id for spot in draft.spots if spot.role == "master"}
+def _check_holders(draft: Draft, findings: Findings) -> None:
+    """What feeds in is nobody's use; common or operator's use that a tenant holds counts as the tenant's own."""
+    roles = {spot.id: spot.role for spot in draft.spots}
     for hold in draft.holds:
-        if hold.point in masters:
-            path = hold.path if hold.path[-1] == "tenant" else (*hold.path, "point")
+        role = roles.get(hold.point, "tenant")
+        path = hold.path if hold.path[-1] == "tenant" else (*hold.path, "point")
+        if role == "master":
             findings.fault(path, "总表不归租户", "a master point belongs to no tenant")
+        elif role in ("pv", "storage"):
+            findings.fault(
+                path,
+                f"计量点 {hold.point}(role: {role})不是用电,不归租户",
+                f"point {hold.point} of role {role} measures no use and belongs to no tenant",
+            )
+        elif role != "tenant":
+            findings.notice(
+                f"计量点 {hold.point} 的 role 是 {role},却有租户 {hold.tenant}:电量算该租户自用,不作公用分摊",
+                f"point {hold.point} has the role {role} and the tenant {hold.tenant}: "
+                "its energy counts as that tenant's own, not as common use",
+            )
 
 
 def _check_cycles(spots: Iterable[Spot], findings: Findings) -> None:

@@ -272,3 +272,11 @@ async def test_the_child_gives_what_the_loader_gives(tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("park: {id: 园}\n", encoding="utf-8")
     assert await load_in_child(bad) == load(bad)
+
+
+def test_common_use_that_a_tenant_holds_is_said_to_be_the_tenants_own(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(HEAD + "tenants: [{id: t}]\nmeters: [{id: m, protocol: manual, role: public, tenant: t}]\n")
+    found = load(file)
+    assert found.config is not None
+    assert any("role public and the tenant t: its energy counts as that tenant's own" in n.en for n in found.notices)

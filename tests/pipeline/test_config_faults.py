@@ -235,6 +235,10 @@ SITES: dict[str, tuple[str, list[str]]] = {
         "meters: [{id: m-1, protocol: manual, role: master, tenant: «acme}]\n",
         ["meters.0.tenant"],
     ),
+    "a tenant at a generator": (
+        "meters: [{id: m-1, protocol: manual, role: pv}]\ntenancies:\n  - {point: «m-1, tenant: acme}\n",
+        ["tenancies.0.point"],
+    ),
     "a tenancy that begins off a slot": (
         "meters: [{id: m-1, protocol: manual}]\ntenancies:\n  - {point: m-1, tenant: acme, from: «2026-07-01 09:37}\n",
         ["tenancies.0.from"],
