@@ -14,8 +14,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from nacl.signing import SigningKey
 
 from audit.rows import LogId
 from audit.store import Store
@@ -36,7 +35,7 @@ class AuditorKey:
     """An auditor's name and private key."""
 
     name: str
-    private: Ed25519PrivateKey
+    private: SigningKey
 
     @property
     def verifier(self) -> str:
@@ -46,12 +45,12 @@ class AuditorKey:
 
 def create_key(path: Path, name: str) -> AuditorKey:
     """Makes a key file, mode 0600; never replaces one. Raises FileExistsError, OSError, KeyFault for a bad name."""
-    key = AuditorKey(name, Ed25519PrivateKey.generate())
+    key = AuditorKey(name, SigningKey.generate())
     try:
         verifier = note.parse_verifier_key(key.verifier)
     except note.NoteError as error:
         raise KeyFault(str(error)) from error
-    seed = bytes([note.COSIGNATURE]) + key.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    seed = bytes([note.COSIGNATURE]) + bytes(key.private)
     text = f"{_PREFIX}{name}+{verifier.id.hex()}+{base64.b64encode(seed).decode()}\n"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "w") as file:
@@ -72,7 +71,7 @@ def load_key(path: Path) -> AuditorKey:
         raise KeyFault(f"no auditor's key: {error}") from error
     if not text.startswith(_PREFIX) or len(data) != 33 or data[0] != note.COSIGNATURE:
         raise KeyFault("no auditor's key (PRIVATE+KEY+name+id+key of type 04); make one with `hubiao audit key`")
-    key = AuditorKey(name, Ed25519PrivateKey.from_private_bytes(data[1:]))
+    key = AuditorKey(name, SigningKey(data[1:]))
     if note.parse_verifier_key(key.verifier).id.hex() != hex_id:
         raise KeyFault("the id does not belong to this name and key")
     return key

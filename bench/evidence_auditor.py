@@ -21,7 +21,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import paho.mqtt.client as paho
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -34,8 +34,8 @@ from contract.records import Config, Exchanged, Reading, Source, instant, slot_i
 from drivers.clock import Clock
 
 PARK, GATEWAY = "xihu-01", "gw-1"
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-AUDITOR_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
+KEY = SigningKey(bytes(range(32)))
+AUDITOR_KEY = SigningKey(bytes(range(32, 64)))
 AUDITOR_NAME = "audit.example/zj-1"
 AUDITOR_VKEY = note.verifier_key(AUDITOR_NAME, note.public_raw(AUDITOR_KEY), note.COSIGNATURE)
 SETTINGS = {"utc_offset": "+08:00", "schedules": [], "interval": "15min", "interval_s": 900, "closings": ["01 00:00"]}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 
 from agent.cli.verify import open_evidence
 from agent.evidence.store import DATABASE
@@ -25,7 +25,7 @@ from drivers.redecode import Redecoder
 
 METERS, DAYS, SEED = 6, 1, 1
 WITNESS_EVERY = 40  # sweeps; what is behind the second receipt nobody has witnessed
-STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
+STRANGER = SigningKey(bytes(range(64, 96)))
 PUBLIC = note.public_raw(KEY)
 
 
@@ -79,7 +79,7 @@ class Case:
         self.records[seq] = canonical({**self.raw(seq), **changes})
         return seq
 
-    def resign(self, key: Ed25519PrivateKey = KEY) -> None:
+    def resign(self, key: SigningKey = KEY) -> None:
         """Hashes and checkpoints made anew, as the key's holder can; receipts he cannot make."""
         self.hashes = [tree.leaf_hash(record) for record in self.records]
         made = []

@@ -8,7 +8,7 @@ import re
 import shutil
 import zlib
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 
 from agent.evidence.log import Identity, open_log
 from agent.evidence.receipts import pinned
@@ -182,7 +182,7 @@ def _(case: Case) -> None:
         db.execute("UPDATE batch SET at_ms = at_ms + 3600000")
 
 
-def _start(case: Case, key: Ed25519PrivateKey = KEY) -> None:
+def _start(case: Case, key: SigningKey = KEY) -> None:
     """The agent's next start: the cause of the epoch that it begins; nothing if it goes on in the old one."""
 
     async def main() -> None:

@@ -8,8 +8,8 @@
     — {name} base64(id ‖ seconds ‖ signature)    an auditor's: type 04, POSIX seconds 8 bytes big-endian, signed text
                                                  `cosignature/v1\\ntime {seconds}\\n` before the note's text
 
-Anything malformed raises NoteError. `cryptography` is imported only where a signature is made or checked, so that
-readers of records can do without. Keeps no keys and reads no files.
+Anything malformed raises NoteError. PyNaCl is imported only where a signature is made or checked, so that readers of
+records can do without. Keeps no keys and reads no files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from nacl.signing import SigningKey
 
 ED25519 = 0x01  # types of c2sp.org/signed-note
 COSIGNATURE = 0x04
@@ -119,23 +119,21 @@ def parse_checkpoint(body: str) -> Checkpoint:
     return Checkpoint(lines[0], int(lines[1]), root)
 
 
-def public_raw(private_key: Ed25519PrivateKey) -> bytes:
-    """The 32 bytes of its public key, in the words of cryptography 38: Debian 12 has no newer one for 32-bit ARM."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    return private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+def public_raw(private_key: SigningKey) -> bytes:
+    """The 32 bytes of its public key."""
+    return bytes(private_key.verify_key)
 
 
-def sign_checkpoint(private_key: Ed25519PrivateKey, checkpoint: Checkpoint) -> str:
+def sign_checkpoint(private_key: SigningKey, checkpoint: Checkpoint) -> str:
     """The signed note of a checkpoint, under a key named like its origin."""
     body = format_checkpoint(checkpoint)
     return sign_note(private_key, checkpoint.origin, body)
 
 
-def sign_note(private_key: Ed25519PrivateKey, name: str, body: str) -> str:
+def sign_note(private_key: SigningKey, name: str, body: str) -> str:
     """A note with one signature. `body` ends with a line feed. Raises NoteError."""
     key = public_raw(private_key)
-    signature = private_key.sign(body.encode())
+    signature = private_key.sign(body.encode()).signature
     text = body + "\n" + _line(name, key_id(name, ED25519, key) + signature)
     parse_note(text)
     return text
@@ -170,12 +168,12 @@ def verify_checkpoint(text: str, vkey: str) -> Checkpoint:
     return checkpoint
 
 
-def cosign(private_key: Ed25519PrivateKey, name: str, text: str, seconds: int) -> str:
+def cosign(private_key: SigningKey, name: str, text: str, seconds: int) -> str:
     """The note with an auditor's cosignature added: I hold every record below its size, at my time (POSIX seconds)."""
     body, _ = parse_note(text)
     parse_checkpoint(body)
     key = public_raw(private_key)
-    signature = private_key.sign(_cosigned(body, seconds))
+    signature = private_key.sign(_cosigned(body, seconds)).signature
     return text + _line(name, key_id(name, COSIGNATURE, key) + seconds.to_bytes(8, "big") + signature)
 
 
@@ -245,12 +243,12 @@ def _only(signatures: list[Signature], key: VerifierKey, algorithm: int) -> byte
 
 
 def _verify(key: VerifierKey, signature: bytes, message: bytes) -> None:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from nacl.exceptions import BadSignatureError
+    from nacl.signing import VerifyKey
 
     try:
-        Ed25519PublicKey.from_public_bytes(key.key).verify(signature, message)
-    except (InvalidSignature, ValueError) as error:
+        VerifyKey(key.key).verify(message, signature)
+    except (BadSignatureError, ValueError) as error:
         raise NoteError(f"the signature of {key.name} does not verify") from error
 
 

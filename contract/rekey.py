@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from contract.note import ED25519, KEY_BYTES, NoteError, VerifierKey, parse_note, public_raw, sign_note, verify_note
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from nacl.signing import SigningKey
 
 
 class Rekey(NamedTuple):
@@ -29,7 +29,7 @@ class Rekey(NamedTuple):
     new: bytes
 
 
-def sign_rekey(park: str, gateway: str, old: Ed25519PrivateKey, new: Ed25519PrivateKey) -> str:
+def sign_rekey(park: str, gateway: str, old: SigningKey, new: SigningKey) -> str:
     """The note, signed by both. Raises NoteError for ids that no key's name can hold."""
     name = _name(park, gateway)
     keys = [public_raw(key) for key in (old, new)]

@@ -34,10 +34,10 @@ HERE = Path(__file__).parent
 # Debian 12 has glibc 2.36, so wheels for any older one will do
 GLIBC_MINORS = (17, 24, 26, 27, 28, 31, 34, 35)
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf"}
-# cffi has no armv7l wheel, and cryptography needs it: there Debian's own python3-cryptography is used, through the
-# environment's view of the system. iotcore has none either: the demo takes mosquitto.
-FROM_DEBIAN = {"armv7l": ("python3-cryptography",)}
-WITHOUT = {"armv7l": {"cryptography", "cffi", "pycparser", "iotcore"}}
+# cffi and PyNaCl have no armv7l wheels: there Debian's own python3-nacl is used, through the environment's view of the
+# system. iotcore has none either: the demo takes mosquitto.
+FROM_DEBIAN = {"armv7l": ("python3-nacl",)}
+WITHOUT = {"armv7l": {"pynacl", "cffi", "pycparser", "iotcore"}}
 
 
 def main(architectures: list[str]) -> None:

@@ -10,7 +10,7 @@ if [ "${TRY_INSIDE:-}" != yes ]; then
     root=${3:-$(mktemp -d)/root}
     if [ ! -d "$root" ]; then
         trap 'rm -rf --one-file-system "$root"' EXIT
-        debootstrap --arch="$architecture" --variant=minbase --include=python3,python3-cryptography,python3-cffi-backend bookworm "$root" ${MIRROR:-} > "$root.log" 2>&1 ||
+        debootstrap --arch="$architecture" --variant=minbase --include=python3,python3-nacl,python3-cffi-backend bookworm "$root" ${MIRROR:-} > "$root.log" 2>&1 ||
             { tail -5 "$root.log" >&2; exit 1; }
     fi
     root=$(realpath "$root")
@@ -48,7 +48,7 @@ hubiao version
 
 say "every module is imported"
 /opt/hubiao/venv/bin/python - <<'P'
-import importlib, pkgutil, cryptography, pydantic_core
+import importlib, pkgutil, nacl, pydantic_core
 FOR_AUDITORS = {"duckdb", "pyarrow", "pyspark"}  # extras that no gateway has
 count, without = 0, []
 for name in ("contract", "drivers", "config", "agent", "simulators", "audit"):
@@ -65,7 +65,7 @@ for name in ("contract", "drivers", "config", "agent", "simulators", "audit"):
                 raise
             without.append(module.name)
 print(count, "modules; without an auditor's extras:", *without)
-print("cryptography", cryptography.__version__, cryptography.__file__, "pydantic-core", pydantic_core.__version__)
+print("PyNaCl", nacl.__version__, nacl.__file__, "pydantic-core", pydantic_core.__version__)
 P
 
 say "tests of codec, ledger and evidence"

@@ -1,10 +1,16 @@
 #!/bin/sh
 # What the tests use beside Python: mosquitto (the reference broker), mbpoll, systemd-analyze, and a browser for the status
-# page: Chromium with node, and playwright-core in a cache outside this directory. Installed when that is possible, said
+# page: Chromium with node, and playwright-core in a cache outside this directory; Debian's PyNaCl, which 32-bit ARM signs
+# with. Installed when that is possible, said
 # when not.
-there() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+there() {
+    case "$1" in
+    python3-nacl) /usr/bin/python3 -c "import nacl" 2>/dev/null ;;
+    *) command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] ;;
+    esac
+}
 missing=""
-for tool in mosquitto mbpoll chromium npm systemd-analyze; do
+for tool in mosquitto mbpoll chromium npm systemd-analyze python3-nacl; do
     there "$tool" || missing="$missing $tool"
 done
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

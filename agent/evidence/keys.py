@@ -9,18 +9,12 @@ Signing and the names of keys are `contract.note`'s matter.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from nacl.signing import SigningKey
 
 from contract.rekey import sign_rekey
 
@@ -28,13 +22,15 @@ KEY_FILE = "keys/gateway.key"
 NEXT_FILE = "keys/next.key"
 REKEY_FILE = "keys/rekeyed.note"
 _FINGERPRINT_BYTES = 16
+_PEM_BEGINS, _PEM_ENDS = "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"
+_PKCS8 = bytes.fromhex("302e020100300506032b657004220420")  # what stands before the 32 bytes of the seed (RFC 8410 §7)
 
 
 class KeyFault(Exception):
     """There is no usable key; the text names the file."""
 
 
-def create_key(data: Path) -> Ed25519PrivateKey:
+def create_key(data: Path) -> SigningKey:
     """Makes the key and its file, durable when this returns. Raises KeyFault where there is one already, or no disk."""
     return _create(data / KEY_FILE)
 
@@ -72,8 +68,8 @@ def read_rekey(data: Path) -> str | None:
         return None
 
 
-def _create(path: Path) -> Ed25519PrivateKey:
-    key = Ed25519PrivateKey.generate()
+def _create(path: Path) -> SigningKey:
+    key = SigningKey.generate()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -83,7 +79,7 @@ def _create(path: Path) -> Ed25519PrivateKey:
         raise KeyFault(f"{path}: {error.strerror}") from error
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            file.write(_to_pem(key))
             file.flush()
             os.fsync(file.fileno())
         _sync_directory(path.parent)
@@ -93,7 +89,7 @@ def _create(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def load_key(data: Path, name: str = KEY_FILE) -> Ed25519PrivateKey:
+def load_key(data: Path, name: str = KEY_FILE) -> SigningKey:
     """Reads the key. Raises KeyFault: missing, readable by others, or no Ed25519 key."""
     path = data / name
     try:
@@ -105,15 +101,12 @@ def load_key(data: Path, name: str = KEY_FILE) -> Ed25519PrivateKey:
     if mode & 0o077:
         raise KeyFault(f"{path}: mode {mode:03o} lets others at the key; chmod 600 it")
     try:
-        key = load_pem_private_key(text, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyFault(f"{path}: no private key in PEM: {error}") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise KeyFault(f"{path}: not an Ed25519 key")
-    return key
+        return _from_pem(text)
+    except ValueError as error:
+        raise KeyFault(f"{path}: no Ed25519 key in PEM: {error}") from error
 
 
-def load_or_create(data: Path) -> Ed25519PrivateKey:
+def load_or_create(data: Path) -> SigningKey:
     """The key, made now if there is none yet. Raises KeyFault."""
     return load_key(data) if (data / KEY_FILE).exists() else create_key(data)
 
@@ -122,6 +115,21 @@ def fingerprint(public: bytes) -> str:
     """What people compare: the first 16 bytes of SHA-256 of the raw public key, hex in groups of four."""
     text = hashlib.sha256(public).digest()[:_FINGERPRINT_BYTES].hex()
     return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
+
+
+def _to_pem(key: SigningKey) -> bytes:
+    return "\n".join([_PEM_BEGINS, base64.b64encode(_PKCS8 + bytes(key)).decode(), _PEM_ENDS, ""]).encode()
+
+
+def _from_pem(data: bytes) -> SigningKey:
+    """The key of an unencrypted PKCS #8 file as we and openssl write it. Raises ValueError."""
+    text = data.decode("ascii").strip()
+    if not (text.startswith(_PEM_BEGINS) and text.endswith(_PEM_ENDS)):
+        raise ValueError("it is not one unencrypted PRIVATE KEY")
+    der = base64.b64decode("".join(text[len(_PEM_BEGINS) : -len(_PEM_ENDS)].split()), validate=True)
+    if not der.startswith(_PKCS8) or len(der) != len(_PKCS8) + 32:
+        raise ValueError("it is of another kind")
+    return SigningKey(der[len(_PKCS8) :])
 
 
 def _sync_directory(path: Path) -> None:

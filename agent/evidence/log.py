@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 
 from agent.evidence import ring
 from agent.evidence.epochs import ROLLED_BACK, START, Known, judge
@@ -52,7 +52,7 @@ class Log:
         store: Store,
         identity: Identity,
         clock: Clock,
-        key: Ed25519PrivateKey,
+        key: SigningKey,
         epoch: Epoch,
         auditors: Sequence[VerifierKey] = (),
     ) -> None:
@@ -313,7 +313,7 @@ async def open_log(
     store: Store,
     identity: Identity,
     clock: Clock,
-    key: Ed25519PrivateKey,
+    key: SigningKey,
     auditors: Sequence[VerifierKey] = (),
     *,
     rolled_back: bool = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 
 from contract import note
 from contract.records import Boot, Head, encode, instant
@@ -13,7 +13,7 @@ from contract.tree import Frontier, leaf_hash
 
 EPOCH = "5" * 32
 START_MS = 1_784_000_000_000
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+KEY = SigningKey(bytes(range(32)))
 
 
 @dataclass
@@ -26,7 +26,7 @@ class SmallLog:
     def make(cls, count: int, *, cause: str = "start") -> SmallLog:
         return cls([record(seq, cause) for seq in range(count)])
 
-    def checkpoint(self, size: int | None = None, key: Ed25519PrivateKey = KEY) -> str:
+    def checkpoint(self, size: int | None = None, key: SigningKey = KEY) -> str:
         size = len(self.records) if size is None else size
         tree = Frontier()
         for data in self.records[:size]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from audit_logs import EPOCH, KEY, SmallLog, head
 from click.testing import CliRunner
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 
 from agent.cli import cli
 from audit.cosign import Cosigner, KeyFault, create_key, load_key
@@ -178,7 +178,7 @@ def test_no_receipt_is_given_for_another_root_or_another_key(tmp_path: Path) -> 
     import_paths([source], writer)
     cosigner = Cosigner(writer.store, key)
     assert cosigner.consider(LOG, SmallLog.make(6, cause="x").checkpoint(), 1000) == ""
-    stranger = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    stranger = SigningKey(bytes(32))
     assert cosigner.consider(LOG, SmallLog.make(6).checkpoint(key=stranger), 1000) == ""
     assert [alarm["code"] for alarm in writer.store.alarms()] == ["root", "checkpoint"]
     writer.close()

@@ -17,7 +17,7 @@ import fed_store
 import pytest
 import zxingcpp
 from chromium import in_browser, look
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 from paper_park import Papers, Park
 
 from audit.slip import slip_code
@@ -152,7 +152,7 @@ def _with(text: str, change: Callable[[dict[str, Any]], Any]) -> str:
 def _sign_again(log: dict[str, Any]) -> None:
     """A checkpoint over changed records, signed by somebody else's key under the gateway's name."""
     checkpoint = note.parse_checkpoint(note.parse_note(log["checkpoint"])[0])
-    log["checkpoint"] = note.sign_checkpoint(Ed25519PrivateKey.generate(), checkpoint)
+    log["checkpoint"] = note.sign_checkpoint(SigningKey.generate(), checkpoint)
 
 
 @in_browser

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 
 from contract import note, records, tree
 from contract.verify import Evidence, verify
 
-GATEWAY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-AUDITOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
-STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
+GATEWAY = SigningKey(bytes(range(32)))
+AUDITOR = SigningKey(bytes(range(32, 64)))
+STRANGER = SigningKey(bytes(range(64, 96)))
 KEY = note.public_raw(GATEWAY)
 AUDITOR_NAME = "audit.example/zj-1"
 AUDITOR_VKEY = note.verifier_key(AUDITOR_NAME, note.public_raw(AUDITOR), note.COSIGNATURE)

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from agent.cli import cli
 from agent.evidence.keys import KEY_FILE, KeyFault, create_key, fingerprint, load_key, load_or_create
 from contract.note import public_raw
+
+RFC_8410 = """-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
+-----END PRIVATE KEY-----
+"""  # section 10.3
 
 
 def test_a_key_is_made_once_and_read_back(tmp_path: Path) -> None:
@@ -48,12 +51,30 @@ def test_what_is_no_ed25519_key_is_refused(tmp_path: Path) -> None:
         load_key(tmp_path)
     path = tmp_path / KEY_FILE
     path.parent.mkdir()
-    other = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    for text in (b"", b"nonsense", other):
-        path.write_bytes(text)
+    encrypted = RFC_8410.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")
+    of_another_kind = RFC_8410.replace("K2VwBCIE", "K2VuBCIE")  # X25519
+    for text in (
+        "",
+        "nonsense",
+        "密钥",
+        encrypted,
+        of_another_kind,
+        RFC_8410[:80],
+        RFC_8410.replace("V", "!"),
+        2 * RFC_8410,
+    ):
+        path.write_text(text, encoding="utf-8")
         path.chmod(0o600)
-        with pytest.raises(KeyFault):
+        with pytest.raises(KeyFault, match=r"gateway\.key: no Ed25519 key in PEM"):
             load_key(tmp_path)
+
+
+def test_the_key_of_rfc_8410_is_read(tmp_path: Path) -> None:
+    path = tmp_path / KEY_FILE
+    path.parent.mkdir()
+    path.write_text(RFC_8410)
+    path.chmod(0o600)
+    assert base64.b64encode(public_raw(load_key(tmp_path))) == b"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
 
 
 def test_a_fingerprint_is_the_beginning_of_the_keys_hash() -> None:

@@ -6,9 +6,9 @@ import base64
 import hashlib
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl.signing import SigningKey
 
 from contract import note
 
@@ -29,8 +29,8 @@ SPEC_NOTE = (
     "xUe+mbIUBkBIfZ+qnA==\n"
 )
 
-GATEWAY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-AUDITOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
+GATEWAY = SigningKey(bytes(range(32)))
+AUDITOR = SigningKey(bytes(range(32, 64)))
 ORIGIN = note.origin("xihu-01", "gw-1", "0f" * 16)
 POINT = note.Checkpoint(ORIGIN, 8, hashlib.sha256(b"root").digest())
 GATEWAY_VKEY = note.verifier_key(ORIGIN, note.public_raw(GATEWAY))
@@ -48,7 +48,7 @@ def verify_both(text: str) -> None:
 
 def test_the_published_note_verifies_and_is_signed_again_byte_for_byte() -> None:
     assert note.verify_note(GO_NOTE, note.parse_verifier_key(GO_VKEY)) == GO_TEXT
-    assert note.sign_note(Ed25519PrivateKey.from_private_bytes(GO_SEED), "PeterNeumann", GO_TEXT) == GO_NOTE
+    assert note.sign_note(SigningKey(GO_SEED), "PeterNeumann", GO_TEXT) == GO_NOTE
 
 
 def test_the_published_note_with_another_letter_does_not_verify() -> None:
@@ -114,7 +114,7 @@ def test_a_receipt_keeps_the_gateways_signature_and_adds_the_auditors() -> None:
 def test_the_cosigned_message_is_the_one_of_the_specification() -> None:
     body, signatures = note.parse_note(receipt(1679315147))
     message = b"cosignature/v1\ntime 1679315147\n" + body.encode()
-    AUDITOR.public_key().verify(signatures[1].signature[8:], message)
+    AUDITOR.verify_key.verify(message, signatures[1].signature[8:])
     assert len(signatures[1].signature) == 72
 
 

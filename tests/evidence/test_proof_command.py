@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from agent.cli import cli
 from agent.evidence.store import Reader
 from bench.evidence_auditor import KEY, make_log, reading
-from contract.note import join_notes, origin, verifier_key
+from contract.note import join_notes, origin, public_raw, verifier_key
 from drivers.clock import VirtualClock
 
 START_MS = 1_783_641_600_000
@@ -68,7 +68,7 @@ def test_a_record_is_shown_to_stand_in_the_log_without_the_log(data: Path, tmp_p
     assert checked(tmp_path, proof, vkey(data), record.replace(b'"v":1', b'"v":2')) == 3
     assert checked(tmp_path, {**proof, "seq": seq + 1}, vkey(data)) == 3
     assert checked(tmp_path, {**proof, "path": proof["path"][:-1]}, vkey(data)) == 3
-    other = verifier_key(origin("other", "gw-1", "0" * 32), KEY.public_key().public_bytes_raw())
+    other = verifier_key(origin("other", "gw-1", "0" * 32), public_raw(KEY))
     assert checked(tmp_path, proof, other) == 3
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 
 from agent.delivery.mqtt import Broker
 from agent.delivery.outbox import Outbox
@@ -20,7 +20,7 @@ from drivers.clock import RealClock, VirtualClock
 from simulators.broker import embedded_broker
 
 START_MS = parse_instant("2026-07-10T00:00:00Z")
-STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
+STRANGER = SigningKey(bytes(range(64, 96)))
 
 
 def clock() -> VirtualClock:

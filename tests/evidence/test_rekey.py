@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 
 from agent.cli import cli
 from agent.evidence import keys
@@ -24,8 +24,8 @@ from contract.rekey import Rekey, sign_rekey, verify_rekey
 from drivers.clock import VirtualClock
 
 START_MS = 1_783_641_600_000
-OLD = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-NEW = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
+OLD = SigningKey(bytes(range(32)))
+NEW = SigningKey(bytes(range(32, 64)))
 
 
 def life(data: Path, sweeps: int = 2) -> None:

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, TypeVar
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 
 from agent.cli.verify import open_evidence
 from agent.evidence import log as log_module
@@ -31,10 +31,10 @@ from drivers.clock import VirtualClock
 T = TypeVar("T")
 START_S = parse_instant("2026-07-10T00:00:00Z") // 1000
 GOLDEN = Path(__file__).parent / "golden" / "store-0.1.db"
-OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
+OTHER = SigningKey(bytes(range(64, 96)))
 
 
-def with_log(data: Path, action: Callable[[Store, Log], Awaitable[T]], *, key: Ed25519PrivateKey = KEY) -> T:
+def with_log(data: Path, action: Callable[[Store, Log], Awaitable[T]], *, key: SigningKey = KEY) -> T:
     """One life of a log."""
 
     async def live() -> T:

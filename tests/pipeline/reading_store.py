@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 
 from agent.app import CONFIG_KEYS
 from agent.evidence.log import Identity, Log, open_log
@@ -24,7 +24,7 @@ from contract.records import Config, Event, Gap, Quality, Reading, Source, Super
 from contract.tariff import period_finder
 from drivers.clock import VirtualClock
 
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+KEY = SigningKey(bytes(range(32)))
 TEN = parse_slot("2026-07-10T02:00:00Z")  # 10:00 in the park
 STEP = 900
 SLOTS = range(9)
