@@ -93,6 +93,8 @@ class Truth:
             if point["role"] == "master":
                 self._master(name, point, points)
         self._stays = self._settle()
+        self._leaps: dict[tuple[str, int], Fraction] = {}  # of faults, for long scenarios: see _leap and _bypassed
+        self._past: dict[tuple[str, str, Fault, tuple[Minutes, ...] | None], Fraction] = {}
         self._feeding = {
             seat["meter"]
             for point in points.values()
@@ -104,9 +106,8 @@ class Truth:
         """Every register of a meter before cutting, in the meter's own kWh or kvarh since its start value."""
         values = self._undisturbed(meter_id, t_ms)
         for fault in self.faults.known("rollover", meter_id):  # it nears zero before its time too
-            missing = self._modulus(meter_id) - self._undisturbed(meter_id, fault.from_ms)["import"]
-            values["import"] += missing
-            values["import_t4"] += missing
+            values["import"] += self._leap(meter_id, fault.from_ms)
+            values["import_t4"] += self._leap(meter_id, fault.from_ms)
         for fault in self.faults.on(meter_id, t_ms):
             if fault.kind == "register":
                 values["import"] += Fraction(str(fault.amount))
@@ -116,6 +117,14 @@ class Truth:
         for name in ("reactive_export", "reactive_q2", "reactive_q3", "reactive_q4"):
             values[name] = Fraction(0)
         return values
+
+    def _leap(self, meter_id: str, rolls_ms: int) -> Fraction:
+        """What a register that rolls over then is ahead of the energy."""
+        if (known := self._leaps.get((meter_id, rolls_ms))) is not None:
+            return known
+        leap = self._modulus(meter_id) - self._undisturbed(meter_id, rolls_ms)["import"]
+        self._leaps[meter_id, rolls_ms] = leap
+        return leap
 
     def _undisturbed(self, meter_id: str, t_ms: int) -> dict[str, Fraction]:
         """Energies as they run from the start value on, without a leap."""
@@ -192,11 +201,25 @@ class Truth:
         """What flowed through the meter; of what flows past it a third a phase is missing."""
         counted = self._flowed(meter_id, direction, t_ms, windows)
         for fault in self.faults.known("bypass", meter_id):
-            until = t_ms if fault.to_ms is None else min(t_ms, fault.to_ms)
-            flowed = self._flowed(meter_id, direction, max(until, fault.from_ms), windows)
-            flowed -= self._flowed(meter_id, direction, fault.from_ms, windows)
-            counted -= flowed / int(self.meters[meter_id]["phases"] or 3)
+            if t_ms > fault.from_ms:
+                flowed = self._bypassed(meter_id, direction, t_ms, fault, windows)
+                counted -= flowed / int(self.meters[meter_id]["phases"] or 3)
         return counted
+
+    def _bypassed(
+        self, meter_id: str, direction: str, t_ms: int, fault: Fault, windows: tuple[Minutes, ...] | None
+    ) -> Fraction:
+        """What flowed past the meter in the fault's time until then."""
+        is_over = fault.to_ms is not None and fault.to_ms <= t_ms
+        key = (meter_id, direction, fault, windows)
+        if is_over and (known := self._past.get(key)) is not None:
+            return known
+        until_ms = fault.to_ms if is_over and fault.to_ms is not None else t_ms
+        flowed = self._flowed(meter_id, direction, until_ms, windows)
+        flowed -= self._flowed(meter_id, direction, fault.from_ms, windows)
+        if is_over:
+            self._past[key] = flowed
+        return flowed
 
     def _flowed(self, meter_id: str, direction: str, t_ms: int, windows: tuple[Minutes, ...] | None) -> Fraction:
         return sum(
