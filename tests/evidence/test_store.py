@@ -325,5 +325,5 @@ def test_bodies_of_older_epochs_that_are_given_up_are_named_too_and_the_verifier
     assert holes(open_evidence(tmp_path, new), OTHER) == []
 
 
-def holes(evidence: Evidence, key: Ed25519PrivateKey) -> list[int | None]:
+def holes(evidence: Evidence, key: SigningKey) -> list[int | None]:
     return [f["seq"] for f in verify(evidence, public_raw(key))["findings"] if f["code"] == "hole"]
