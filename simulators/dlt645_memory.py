@@ -80,6 +80,8 @@ class Memory:
         kind, second, third, last = (int(di[i : i + 2], 16) for i in (0, 2, 4, 6))
         if kind == 0x00:
             return self._energy_2007(second, third, last, at_ms)
+        if kind == 0x01:
+            return self._demand_2007(second, third, last, at_ms)
         if kind == 0x02:
             return self._live_2007(di, at_ms)
         if kind == 0x03:
@@ -118,6 +120,21 @@ class Memory:
         if tariff == 0xFF:
             return b"".join(bcd(value, 4, 2, signed=signed) for value in (totals[what], *parts))
         return bcd(parts[tariff - 1], 4, 2, signed=signed) if tariff <= self.tariffs else None
+
+    def _demand_2007(self, what: int, tariff: int, settlement: int, at_ms: int) -> bytes | None:
+        """Maximum active demand, kW, and the time at which its quarter hour ended; of single tariffs there is none."""
+        demand = self._demand(what, settlement, at_ms) if tariff == 0x00 else None
+        return None if demand is None else bcd(demand[0], 3, 4) + (self._stamp(demand[1]) if demand[0] else bytes(5))
+
+    def _demand(self, what: int, settlement: int, at_ms: int) -> tuple[Decimal, int] | None:
+        """Of the month that a settlement closed, 0: of this one. Cut to the digits that the meter shows."""
+        if what not in (0x01, 0x02) or settlement > 12:
+            return None
+        from_ms = self._settlement(at_ms, settlement + 1)
+        to_ms = self._settlement(at_ms, settlement) if settlement else at_ms
+        bounds = max(from_ms, ORIGIN_MS), max(to_ms, ORIGIN_MS)
+        kw, ended_ms = self.truth.max_demand(self.meter["id"], {0x01: "import", 0x02: "export"}[what], *bounds)
+        return Decimal(int(kw * 10_000)).scaleb(-4), ended_ms
 
     def _settlement(self, at_ms: int, back: int) -> int:
         """The n-th settlement before now: midnight of the first of a month by the meter's clock."""
@@ -291,6 +308,8 @@ class Memory:
         """Data of an identifier of 4 hex digits, as the meter would answer it at `at_ms`."""
         if di[0] == "9":
             return self._energy_1997(di, at_ms)
+        if di[0] == "A" or di[:2] in ("B0", "B4", "B8"):
+            return self._demand_1997(di, at_ms)
         if di[0] == "B":
             return self._live_1997(di, at_ms)
         same = {"C010": "04000101", "C011": "04000102", "C030": "04000409", "C032": "04000402", "C034": "04000401"}
@@ -309,6 +328,18 @@ class Memory:
             return None
         data = self._energy_2007(what, 0xFF if tariff == 0xF else tariff, back, at_ms)
         return data + bytes((ABSENT,)) if data and tariff == 0xF and self.closing_aa else data
+
+    def _demand_1997(self, di: str, at_ms: int) -> bytes | None:
+        """Maximum active demand (A), or the time of it (B), of this month and the two before."""
+        month, direction = int(di[1], 16), {"1": 0x01, "2": 0x02}.get(di[2])
+        if month % 4 or month > 8 or direction is None or di[3] != "0":
+            return None
+        demand = self._demand(direction, month // 4, at_ms)
+        if demand is None:
+            return None
+        if di[0] == "A":
+            return bcd(demand[0], 3, 4)
+        return self._stamp(demand[1])[:4] if demand[0] else bytes(4)
 
     def _live_1997(self, di: str, at_ms: int) -> bytes | None:
         live = self.truth.live(self.meter["id"], at_ms)

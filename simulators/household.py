@@ -21,6 +21,8 @@ from itertools import pairwise
 PWH_PER_KWH = 10**15
 CELL_MS = 300_000
 CELLS = 288
+QUARTER_MS = 900_000
+QUARTERS = 96
 DAY_MS = CELL_MS * CELLS
 ORIGIN = date(2024, 1, 1)  # a Monday; registers start from their start value here
 ORIGIN_MS = int(datetime(ORIGIN.year, ORIGIN.month, ORIGIN.day, tzinfo=UTC).timestamp()) * 1000
@@ -103,6 +105,7 @@ class Curve:
         self._sums: dict[int, array[int]] = {}
         self._window_totals: dict[tuple[int, tuple[Minutes, ...]], int] = {}
         self._full: dict[tuple[Minutes, ...], tuple[int, int]] = {}  # windows → day asked for last, pWh before it
+        self._peaks: dict[tuple[int, int, int], tuple[int, int]] = {}  # card, quarter hours from, to → _day_peak
 
     def rates(self, card: int) -> Sequence[int]:
         sums = self._prefix(card)
@@ -128,6 +131,32 @@ class Curve:
             self._within(card, min(ms, end * 60_000)) - self._within(card, min(ms, start * 60_000))
             for start, end in windows
         )
+
+    def peak(self, from_ms: int, to_ms: int) -> tuple[int, int]:
+        """The most that flowed in a whole quarter hour of the local day between two instants, pWh, and when that ended.
+
+        Of equals the first. 0 and `from_ms` where no quarter hour fits in between or nothing flowed.
+        """
+        start_ms = ORIGIN_MS - self.calendar.offset_ms
+        first, last = -((start_ms - from_ms) // QUARTER_MS), (to_ms - start_ms) // QUARTER_MS
+        highest = 0, from_ms
+        for day in range(first // QUARTERS, -(-last // QUARTERS)):
+            before = day * QUARTERS
+            bounds = max(first - before, 0), min(last - before, QUARTERS)
+            pwh, quarter = self._day_peak(self.calendar.card(day), *bounds)
+            if pwh > highest[0]:
+                highest = pwh, start_ms + (before + quarter + 1) * QUARTER_MS
+        return highest
+
+    def _day_peak(self, card: int, first: int, last: int) -> tuple[int, int]:
+        """The highest of the quarter hours from one up to another, and which it is."""
+        known = self._peaks.get((card, first, last))
+        if known is None:
+            sums = [self._within(card, quarter * QUARTER_MS) for quarter in range(first, last + 1)]
+            parts = [after - before for before, after in pairwise(sums)]
+            highest = max(parts, default=0)
+            known = self._peaks[card, first, last] = highest, first + parts.index(highest) if parts else first
+        return known
 
     def _day_total(self, card: int, windows: tuple[Minutes, ...]) -> int:
         total = self._window_totals.get((card, windows))

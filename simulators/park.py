@@ -149,6 +149,20 @@ class Truth:
         digits = int(self.meters[meter_id]["digits"] or 6)
         return int(10**digits)
 
+    def max_demand(self, meter_id: str, direction: str, from_ms: int, to_ms: int) -> tuple[Fraction, int]:
+        """The highest average power over a quarter hour in between, in the meter's own kW, and when that ended.
+
+        As if no fault had touched the meter; a quarter hour in which it was fitted elsewhere does not count.
+        """
+        highest = Fraction(0), from_ms
+        for stay in self._stays.get((meter_id, direction), []):
+            start = from_ms if stay.start_ms is None else max(from_ms, stay.start_ms)
+            end = to_ms if stay.end_ms is None else min(to_ms, stay.end_ms)
+            if start < end:
+                pwh, ended_ms = stay.curve.peak(start, end)
+                highest = max(highest, (Fraction(pwh * 4, PWH_PER_KWH) / stay.multiplier, ended_ms), key=lambda d: d[0])
+        return highest
+
     def live(self, meter_id: str, t_ms: int) -> dict[str, Decimal]:
         """Telemetry on the meter's own side of CT and PT: V, A, kW, kvar, kVA, power factor, Hz."""
         power = Fraction(0)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,15 +23,17 @@ DAY_MS = 86_400_000
 
 
 class Months(Play):
-    """The chore of one meter; demands: settlements back → kW and the meter's time of it."""
+    """The chore of one meter; demands: settlements back → kW and the meter's time of it, None: what the park drew."""
 
-    def __init__(self, data: Path, demands: dict[int, tuple[str, str]], *, closings: tuple[str, ...] = ("01 00:00",)):
+    def __init__(
+        self, data: Path, demands: dict[int, tuple[str, str]] | None, *, closings: tuple[str, ...] = ("01 00:00",)
+    ):
         self.grid = Grid(900, 28_800, tuple(map(Closing.parse, closings)))
         super().__init__(data)
         memory, item = self.wire.meter.memory, self.wire.meter.memory.item_2007
 
         def with_demands(di: str, at_ms: int) -> bytes | None:
-            if not di.startswith("0101"):
+            if demands is None or not di.startswith("0101"):
                 return item(di, at_ms)
             found = demands.get(int(di[6:], 16))
             return None if found is None else Bcd(3, 4).encode(found[0]) + Moment("YYMMDDhhmm").encode(found[1])
@@ -104,3 +109,17 @@ def test_a_step_that_is_broken_off_is_done_again(tmp_path: Path) -> None:
             play.work()
     play.wire.exchange = exchange  # type: ignore[method-assign]
     assert len(happened(play.work(), "max_demand")) == 1
+
+
+def test_the_meters_own_demand_is_that_of_the_quarter_hours(tmp_path: Path) -> None:
+    play = Months(tmp_path, None)
+    told = happened(play.work(), "max_demand")
+    assert [one["settlements_back"] for one in told] == list(range(1, 13))
+    truth = play.wire.meter.memory.truth
+    slots = [JULY_1 - n * 900_000 for n in range(30 * 96, -1, -1)]
+    shown = [truth.registers("m1", at_ms)["import"] for at_ms in slots]
+    demands = [(after - before) * 4 for before, after in pairwise(shown)]
+    assert abs(max(demands) - Decimal(str(told[0]["kw"]))) <= Decimal("0.04")  # a register ends its count of 0.01 kWh
+    ended = datetime.fromisoformat(str(told[0]["meter_clock"])).replace(tzinfo=UTC)
+    place = slots.index(round(ended.timestamp() * 1000) - 8 * 3_600_000)
+    assert max(demands) - demands[place - 1] <= Decimal("0.08")

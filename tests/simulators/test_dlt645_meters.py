@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -304,3 +305,28 @@ def test_delays_stay_within_what_was_asked_for_and_vary() -> None:
     assert min(delays) >= 0.02
     assert max(delays) <= 0.5
     assert Fraction(max(delays)) > Fraction(min(delays)) * 2
+
+
+def test_the_maximum_demand_is_the_highest_quarter_hour_of_the_month_and_its_time():
+    made = make("000000000001")
+    june = int(datetime(2026, 5, 31, 16, tzinfo=UTC).timestamp()) * 1000
+    bounds = [june + n * LOAD_STEP_MS for n in range(30 * 96 + 1)]
+    energies = [made.memory.truth.exact("m", t_ms)["import"] for t_ms in bounds]
+    demands = [(after - before) * 4 for before, after in pairwise(energies)]
+    ended = bounds[demands.index(max(demands)) + 1]
+    at_ms = bounds[-1] + 5 * DAY_MS
+    data = read(made, "01010001", at_ms=at_ms).data[4:]
+    assert data[:3][::-1].hex() == f"{int(max(demands) * 10_000):06d}"
+    assert data[3:][::-1].hex() == made.memory.local(ended).strftime("%y%m%d%H%M")
+    assert read(make("000000000001", protocol=OLD), "A410", at_ms=at_ms, control=0x01).data[2:] == data[:3]
+    assert read(make("000000000001", protocol=OLD), "B410", at_ms=at_ms, control=0x01).data[2:] == data[3:7]
+
+
+def test_the_demand_of_this_month_grows_and_a_register_that_never_ran_has_none():
+    made = make("000000000001")
+    midnight = NOON - 12 * HOUR_MS
+    first = midnight - (made.memory.local(midnight).day - 1) * DAY_MS
+    grown = [read(made, "01010000", at_ms=first + hours * HOUR_MS).data[4:7][::-1] for hours in (1, 12, 48)]
+    assert grown == sorted(grown)
+    assert grown[0] < grown[-1]
+    assert read(made, "01020001").data[4:] == bytes(8)
