@@ -2,8 +2,9 @@
 
     quiet | preamble request | delay | preamble reply        one exchange; a look and its confirmation a meter
 
-Sizes come from the requests and plans that the meters themselves use; delays are what meters of each protocol
-usually take. Dead meters and repetitions are not foreseen: a tenth of the interval is left for them.
+Sizes come from the requests and plans that the meters themselves use; delays are what a meter was found to take, or
+else what meters of its protocol usually take. Dead meters and repetitions are not foreseen: a tenth of the interval is
+left for them.
 """
 
 from __future__ import annotations
@@ -33,30 +34,33 @@ USUAL_BAUDS = (2400, 9600, 19200)  # what meters can usually be set to
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """One exchange: bytes each way without preamble, preambles in all, seconds that no speed shortens."""
+    """One exchange: bytes each way without preamble, preambles in all, the silence before it, the meter's delay."""
 
     request: int
     reply: int
     preamble: int
-    fixed_s: float
+    quiet_s: float
     quiet_characters: float
+    delay_s: float
 
-    def seconds(self, settings: Settings) -> float:
-        return self.fixed_s + settings.seconds(self.request + self.reply + self.preamble + self.quiet_characters)
+    def seconds(self, settings: Settings, delay_s: float | None = None) -> float:
+        """delay_s: what the meter was found to take."""
+        characters = self.request + self.reply + self.preamble + self.quiet_characters
+        return self.quiet_s + (self.delay_s if delay_s is None else delay_s) + settings.seconds(characters)
 
 
-def predict_sweep(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+def predict_sweep(config: Mapping[str, Any], delays_s: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
     """One object a line: {id, sweep_s, looks_s, fits, exact, window_s, meters, at_baud, lines_needed}.
 
     sweep_s: each meter's look and confirmation; looks_s: the looks alone. fits: the sweep takes at most nine tenths of
     the interval. exact: the sweep takes no longer than `window_s`, or the looks do and the interval leaves time for two
     confirmations each (`passes.py`), so that every reading can count as measured at its slot; otherwise slots are
     interpolated between readings, and say so. at_baud: usual speeds above the line's own → sweep_s. lines_needed: over
-    so many lines the meters would fit.
+    so many lines the meters would fit. delays_s: by meter, request's end to reply's begin as measured.
     """
     interval_s = config["settings"]["interval_s"]
     window_s = 2 * max(MEASURED_S, MEASURED_PART * interval_s)
-    questions = Questions(config)
+    questions = Questions(config, delays_s or {})
     predictions = []
     for line in config["lines"]:
         meters = [meter for meter in config["meters"] if meter["line"] == line["id"]]
@@ -85,7 +89,8 @@ def predict_sweep(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 class Questions:
     """What each meter of a configuration is asked for a settlement read, worked out once for meters that are alike."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], delays_s: Mapping[str, float] | None = None) -> None:
+        self._delays_s = delays_s or {}
         self._directions = directions(config["points"])
         self._data = {model["id"]: model["data"] for model in config["models"]}
         self._models: dict[str, MeterModel] = {}
@@ -107,7 +112,8 @@ class Questions:
         """One settlement read, with its confirmation unless `looks`, at the meter's own speed or at least at `baud`."""
         settings = Settings.parse(max(meter["baud"], baud or 0), meter["framing"])
         look, confirmation = self.of(meter)
-        return sum(exchange.seconds(settings) for exchange in (look if looks else look + confirmation))
+        delay_s = self._delays_s.get(meter["id"])
+        return sum(exchange.seconds(settings, delay_s) for exchange in (look if looks else look + confirmation))
 
     def _model(self, name: str) -> MeterModel:
         if name not in self._models:
@@ -124,8 +130,9 @@ def _dlt645(
     def traffic(di: str) -> Traffic:
         exchange = read(edition, meter["address"], di, manners)
         assert exchange.preamble == bytes((WAKE,)) * manners.wake
-        fixed_s = exchange.quiet_before_s + DLT645_DELAY_S
-        return Traffic(len(exchange.request), exchange.reply_bytes, len(exchange.preamble) + REPLY_WAKE, fixed_s, 0)
+        preamble = len(exchange.preamble) + REPLY_WAKE
+        quiet_s = exchange.quiet_before_s
+        return Traffic(len(exchange.request), exchange.reply_bytes, preamble, quiet_s, 0, DLT645_DELAY_S)
 
     asked = [REGISTERS[edition][name] for name in sorted(wanted & REGISTERS[edition].keys())]
     return [traffic(block) for block, _ in asked], [traffic(single) for _, single in asked]
@@ -141,5 +148,4 @@ def _modbus(model: MeterModel, needed: frozenset[str], wished: frozenset[str]) -
 
 
 def _registers(block: Block, model: MeterModel) -> Traffic:
-    fixed_s = MODBUS_DELAY_S + model.min_gap_ms / 1000
-    return Traffic(RTU_REQUEST, RTU_REPLY + 2 * block.size, 0, fixed_s, 3.5)
+    return Traffic(RTU_REQUEST, RTU_REPLY + 2 * block.size, 0, model.min_gap_ms / 1000, 3.5, MODBUS_DELAY_S)

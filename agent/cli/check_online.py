@@ -24,13 +24,14 @@ L = TypeVar("L", bound=Line)
 
 @dataclass(frozen=True, slots=True)
 class Online:
-    """One meter's answer: its import register, or the fault as (zh, en)."""
+    """One meter's answer: its import register and its slowest reply's delay, or the fault as (zh, en)."""
 
     meter: str
     line: str
     total: Decimal | None
     fault: tuple[str, str] | None
     port_gone: bool = False
+    delay_s: float | None = None
 
 
 def line_of(config: dict[str, Any], entry: dict[str, Any], port: Port, clock: Clock) -> Line:
@@ -86,7 +87,8 @@ async def _ask(config: dict[str, Any], meter: dict[str, Any], line: Line) -> Onl
     for attempt in range(1, ATTEMPTS + 1):
         try:
             look = await driver.look()
-            return Online(meter["id"], meter["line"], look.registers.get("import"), None)
+            delay_s = max(answer.latency_s for answer in look.answers)
+            return Online(meter["id"], meter["line"], look.registers.get("import"), None, delay_s=delay_s)
         except PortGone:
             raise
         except DriverError as error:
@@ -104,6 +106,7 @@ def as_objects(found: list[Online]) -> list[dict[str, Any]]:
             "answers": one.fault is None,
             "import": None if one.total is None else f"{one.total:f}",
             "fault": one.fault and t(*one.fault),
+            "delay_ms": one.delay_s and round(1000 * one.delay_s),
         }
         for one in found
     ]

@@ -60,11 +60,17 @@ def test_a_modbus_meter_takes_what_its_frames_take(tmp_path: Path) -> None:
     parts = look + confirmation
     [line] = predict_sweep(found)
     characters = sum(part.request + part.reply + 3.5 for part in parts)
-    gaps = sum(part.fixed_s for part in parts)
+    gaps = sum(part.quiet_s + part.delay_s for part in parts)
     assert len(parts) >= 2, "a look and its confirmation"
     assert all(part.request == 8 and part.reply > 5 and part.reply % 2 for part in parts)
     assert gaps >= 0.05 * len(parts)
     assert line["sweep_s"] == pytest.approx(characters * 10 / 9600 + gaps, abs=0.01)
+
+
+def test_a_delay_that_was_measured_takes_the_place_of_the_usual_one(tmp_path: Path) -> None:
+    found = config(site(tmp_path, 10))
+    [usual], [measured] = predict_sweep(found), predict_sweep(found, {found["meters"][0]["id"]: 0.45})
+    assert measured["sweep_s"] - usual["sweep_s"] == pytest.approx(2 * (0.45 - 0.2), abs=0.01)
 
 
 def test_a_sweep_grows_with_meters_and_shrinks_with_speed(tmp_path: Path) -> None:
