@@ -31,7 +31,7 @@ GAP_MODBUS_S = 0.1  # the standard's 1.5 characters do not survive USB adapters,
 SHORT_S = 0.03  # a silence that is slept through: what came meanwhile is looked at behind it, and begins it anew
 NEVER_QUIET_S = 3.0  # a bus that does not pause for so long belongs to another master or a broken device
 LONGEST_REPLY = 271  # characters: four FE and a DL/T 645 frame with 255 bytes of data
-FORGETS = 0.9  # a slow answer counts half after seven others: a hiccup of ours shall not be waited for at each dead meter
+FORGETS = 0.9  # a slow answer counts half after seven others: a hiccup shall not be waited for at each dead meter
 MOST_EVIDENCE = 512  # bytes of a garbled reply that an error carries
 
 Trace = Callable[[str, bytes, int], None]  # "tx", "rx" or "damaged" (a byte lost to parity), the bytes, boot_ms
