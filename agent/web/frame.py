@@ -121,7 +121,7 @@ def page(snapshot: Snapshot, asked: Asked, title: str, *content: Child, script: 
         el("span", say("只读页面,示数以记录为准", "reads only; records are what counts")),
     )
     lang = "zh-CN" if asked.language == "zh" else "en"
-    body = el("body", top, main, foot, data_page=asked.path, data_lang=asked.language)
+    body = el("body", top, main, foot, data_page=asked.path, data_lang=asked.language, data_signs=snapshot.signs)
     return Html("<!doctype html>" + el("html", head, body, lang=lang))
 
 

@@ -3,6 +3,8 @@
     data: {"now":…,"offset":…,"summary":"…","bad":0,"meters":{id:[state,text,value,kW,quality,seen,path]},"lines":{…}}
 
 One message a second at most, and a short one every second with the time alone; meters only when a commit changed them.
+A page brings the signs of what it was made of, in the address and after a break as Last-Event-ID: as long as nothing
+has changed since, nothing is told twice, which is 0.35 MB with a thousand meters.
 """
 
 from __future__ import annotations
@@ -20,23 +22,23 @@ MOST_UNSENT = 4  # messages for a reader that does not take them
 
 
 class Stream:
-    """What one open page has been told."""
+    """What one open page has been told. `signs`: of the snapshot that it shows, "" where that is not known."""
 
-    def __init__(self, language: str, sparks: Sparks) -> None:
+    def __init__(self, language: str, sparks: Sparks, signs: str = "") -> None:
+        self.signs = signs
         self._say = say_in(language)
         self._sparks = sparks
         self._meters: dict[str, list[Any]] = {}
         self._lines: dict[str, list[Any]] = {}
-        self._signs: tuple[Any, ...] | None = None
 
-    def is_stale(self, signs: tuple[Any, ...]) -> bool:
+    def is_stale(self, signs: str) -> bool:
         """Whether there is more to tell than the time."""
-        return self._signs != signs
+        return self.signs != signs
 
     def message(self, snapshot: Snapshot) -> dict[str, Any]:
         """The next message; the first one tells everything."""
         say = self._say
-        self._signs = snapshot.signs
+        self.signs = snapshot.signs
         meters: dict[str, list[Any]] = {}
         for meter in snapshot.meters.values():
             cells = [meter.state, *meter_cells(meter, say), meter.seen_s, self._sparks.of(meter, snapshot)]

@@ -125,7 +125,7 @@ class Snapshot:
     intervals: Mapping[Whose, Row[Whose, Written]]  # holder → start of the step → interval, of two days
     written: Mapping[Key, Written]  # days, statements, balances
     data: Path
-    signs: tuple[Any, ...] = ()  # unchanged as long as no line below the headline can have changed
+    signs: str = ""  # unchanged as long as no line below the headline can have changed
 
     def counted(self) -> dict[State, int]:
         """How many meters are in which state."""
@@ -164,12 +164,12 @@ class Looker:
         """UTC seconds, and the park's offset from it."""
         return self.agent.clock.wall_ms() // 1000, self.agent.plan.utc_offset_s
 
-    def signs(self) -> tuple[Any, ...]:
-        """What tells cheaply whether anything changed since the last look."""
+    def signs(self) -> str:
+        """What tells cheaply whether anything changed since the last look; pages hand it back."""
         recorder, outbox = self.agent.recorder, self.agent.outbox
         silent = sum(metered.silent for metered in recorder.meters.values())
-        uplink = None if outbox is None else (outbox.waiting, outbox.connected)
-        return self.agent.log.size, silent, len(recorder.lines_down), uplink
+        uplink = "" if outbox is None else f"{outbox.waiting}.{outbox.connected:d}"
+        return f"{self.agent.log.size}.{silent}.{len(recorder.lines_down)}.{uplink}"
 
     def take(self, *, with_books: bool = False) -> Snapshot:
         """One look; `intervals` and `written`, which are large, only with books."""

@@ -18,7 +18,7 @@ async function open(options) {
   context.on("console", (message) => { if (["error", "warning"].includes(message.type())) seen.console.push(message.text()); });
   return context;
 }
-const shot = async (page, name, whole = false) => { if (given.shots) await page.screenshot({ path: join(given.shots, `${name}.png`), fullPage: whole }); };
+const shot = async (page, name, whole = false) => { if (given.shots) await page.screenshot({ path: join(given.shots, `${name}.png`), fullPage: whole, animations: "disabled" }); };
 const text = (page, selector) => page.locator(selector).innerText();
 const overflow = (page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
@@ -112,12 +112,17 @@ seen.phone = {};
 for (const path of ["/", "/meter/m-101", "/tenants", "/balance", "/sheet", "/gateway"]) {
   await hand.goto(`${given.url}${path}`);
   if (path.startsWith("/meter")) await hand.waitForSelector("#day canvas");
+  if (path === "/sheet") await hand.locator(".bounds button").first().click();
   seen.phone[path] = await overflow(hand);
   await shot(hand, `phone-${path.split("/")[1] || "park"}`);
 }
 await hand.goto(`${given.url}/`);
 seen.phone_head = await hand.locator("#meters thead").isVisible();
 seen.phone_rows = await hand.locator("#meters tbody tr").evaluateAll((rows) => rows.map((one) => one.getBoundingClientRect().width));
+await hand.goto(`${given.url}/sheet?lang=en`);
+seen.phone_nav = await hand.locator("nav").evaluate((nav) => [nav.scrollWidth - nav.clientWidth, nav.clientHeight]);
+await hand.locator(".bounds button").first().click();
+seen.phone_sheet = await hand.locator("#sheet tbody tr").evaluateAll((rows) => rows.map((one) => one.getBoundingClientRect().height));
 await phone.close();
 
 // without scripts

@@ -98,7 +98,7 @@ def snapshot(meters: list[MeterNow], **more: Any) -> Snapshot:
         intervals={},
         written={},
         data=Path("/nonexistent"),
-        signs=(1,),
+        signs="1",
     )
     return replace(made, **more)
 
@@ -116,7 +116,7 @@ class StillLooker:
     def time(self) -> tuple[int, int]:
         return self.now.now_s, self.now.plan.utc_offset_s
 
-    def signs(self) -> tuple[Any, ...]:
+    def signs(self) -> str:
         return self.now.signs
 
     def take(self, *, with_books: bool = False) -> Snapshot:

@@ -108,6 +108,11 @@ def test_a_phone_gets_cards_and_never_scrolls_sideways(seen: dict[str, Any]) -> 
     assert len(seen["phone_rows"]) == 15
     assert min(seen["phone_rows"]) > 350
     assert seen["overflow_wide"] == 0
+    hidden, height = seen["phone_nav"]
+    assert hidden <= 0
+    assert height < 50  # every page's name in one row, in English too
+    assert len(seen["phone_sheet"]) == 15
+    assert max(seen["phone_sheet"]) < 45  # no cell is written letter by letter from top to bottom
 
 
 def test_a_thousand_meters_cost_less_than_a_second_until_painted(seen: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import http.client
 import json
 import socket
@@ -110,10 +111,31 @@ def test_live_values_come_as_events(page: http.client.HTTPConnection) -> None:
     page.request("GET", "/live?lang=en")
     answer = page.getresponse()
     assert answer.headers["Content-Type"] == "text/event-stream"
-    first, blank, second = (answer.readline().decode() for _ in range(3))
+    signs, first, blank, second = (answer.readline().decode() for _ in range(4))
+    assert signs == "id: 1\n"
     assert set(json.loads(first.removeprefix("data: "))["meters"]) == {"m-0001", "m-0002"}
     assert blank == "\n"
     assert set(json.loads(second.removeprefix("data: "))) == {"now", "offset"}
+
+
+@pytest.mark.parametrize(("path", "headers"), [("/live?signs=1", {}), ("/live?signs=0", {"Last-Event-ID": "1"})])
+def test_a_page_is_not_told_what_it_shows_already(
+    page: http.client.HTTPConnection, path: str, headers: dict[str, str]
+) -> None:
+    assert ' data-signs="1"' in ask(page, "/")[1]
+    page.request("GET", path, headers=headers)
+    first = page.getresponse().readline().decode()
+    assert set(json.loads(first.removeprefix("data: "))) == {"now", "offset"}
+
+
+def test_a_page_is_packed_for_who_can_unpack_it(page: http.client.HTTPConnection) -> None:
+    plain = ask(page, "/")[1]
+    page.request("GET", "/", headers={"Accept-Encoding": "gzip, deflate"})
+    answer = page.getresponse()
+    packed = answer.read()
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed).decode() == plain
+    assert len(packed) < len(plain) / 2
 
 
 def test_the_language_is_the_querys_then_the_cookies_then_the_browsers(page: http.client.HTTPConnection) -> None:

@@ -151,7 +151,7 @@ def test_live_values_tell_everything_once_and_then_what_changed() -> None:
     assert set(stream.message(shown)["meters"]) == {"m-0001", "m-0002"}
     assert not stream.is_stale(shown.signs)
     grown = meter(2, value=Decimal("2000.5"), seen_s=NOW_S + 880, values=values(2) | values(3))
-    later = replace(shown, meters={**shown.meters, "m-0002": grown}, signs=(2,))
+    later = replace(shown, meters={**shown.meters, "m-0002": grown}, signs="2")
     assert stream.is_stale(later.signs)
     message = stream.message(later)
     assert set(message["meters"]) == {"m-0002"}

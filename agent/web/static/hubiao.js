@@ -81,10 +81,10 @@
     if (only && only.checked && q.form && rows.length) rows.some((row) => row.hidden) && filter();
   };
 
-  let source = null;
+  let source = null, signs = document.body.dataset.signs;
   const listen = () => {
-    source = new EventSource(`/live?lang=${lang}`);
-    source.onmessage = (event) => show(JSON.parse(event.data));
+    source = new EventSource(`/live?lang=${lang}&signs=${signs}`);
+    source.onmessage = (event) => { signs = event.lastEventId || signs; show(JSON.parse(event.data)); };
   };
   /* a page that nobody looks at asks nothing of the gateway */
   document.addEventListener("visibilitychange", () => {
