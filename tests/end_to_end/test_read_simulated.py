@@ -205,13 +205,16 @@ async def test_a_faulty_configuration_ends_with_78(site: Site) -> None:
     assert said.err.count("9601") >= 2
 
 
-async def test_a_port_that_somebody_reads_from_is_named_with_its_holder() -> None:
-    master, slave = os.openpty()
+async def test_a_port_that_somebody_reads_from_is_named_with_its_holder_and_not_with_its_simulator() -> None:
+    master, slave = os.openpty()  # as simulators/wires.py does: both ends stay open here, under the lower number
+    fcntl.flock(slave, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    other = await asyncio.create_subprocess_exec("sleep", "60", pass_fds=[slave])
     try:
-        fcntl.flock(slave, fcntl.LOCK_EX | fcntl.LOCK_NB)
         said = await read("--port", os.ttyname(slave), "--address", "1")
         assert said.code == 69
-        assert f"pid {os.getpid()}" in said.err
+        assert f"sleep (pid {other.pid})" in said.err
     finally:
+        other.kill()
+        await other.wait()
         os.close(master)
         os.close(slave)
