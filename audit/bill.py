@@ -111,6 +111,20 @@ def period_of(text: str) -> str | None:
     return next((period for period, words in PERIOD_WORDS if any(word in name for word in words)), None)
 
 
+def corrections_elsewhere(bill: Bill, days: Days | None) -> list[BillLine]:
+    """Corrections for months that the days do not touch: they belong to those months' users."""
+    if days is None:
+        return []
+    first, end = days[0].replace(day=1), days[1]
+    return [line for line in bill.lines if line.for_month is not None and not first <= line.for_month < end]
+
+
+def own_bill(bill: Bill, days: Days | None) -> Bill:
+    """The bill without them; itself where it has none."""
+    others = corrections_elsewhere(bill, days)
+    return replace(bill, lines=tuple(line for line in bill.lines if line not in others)) if others else bill
+
+
 def pv_lines(lines: Sequence[BillLine]) -> list[BillLine]:
     """What the park pays for power from its roof: bills of their own."""
     return [line for line in lines if line.category == PV_PURCHASE]

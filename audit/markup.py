@@ -36,6 +36,10 @@ REASONS: dict[str, tuple[str, str]] = {
     "TAX_UNKNOWN": ("收费表未注明是否含税", "the charges do not say whether tax is included"),
     "KWH_MISMATCH": ("计费电量与电表不符", "the energy charged is not that of the meter"),
     "PV_UNRESOLVED": ("结论取决于光伏电价如何认定", "the answer depends on what may be asked for solar power"),
+    "CORRECTION_UNRESOLVED": (
+        "结论取决于账单中属于其他月份用户的退补",
+        "the answer depends on a correction in the bill that belongs to another month's users",
+    ),
     "READINGS_MISSING": ("读数缺失过多", "too many readings are missing"),
     "METER_EXCHANGED": (
         "电表被更换或示数突变而没有工单",

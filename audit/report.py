@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from audit.amounts import ratio, rounded, shown
-from audit.bill import Bill, pv_lines
+from audit.bill import Bill, own_bill, pv_lines
 from audit.charges import ChargeRow
 from audit.markup import (
     GREEN,
@@ -49,6 +49,15 @@ _LACKING = {"METER_EXCHANGED", "READINGS_MISSING"}  # doubts of a tenant whose e
 _END_USE = ("tenant", "operator", "public")
 
 
+class _Reading(NamedTuple):
+    """What is to be said where the bill is read one way."""
+
+    passable: Fraction | None
+    park: Verdict
+    tenants: list[Verdict]
+    facts: list[TenantFacts]
+
+
 def make_report(
     park: str,
     papers: Papers,
@@ -66,15 +75,17 @@ def make_report(
     """
     notes, rule = notes or Notes(), rule or load_rule()
     case = _case(park, papers, evidence, days, notes, verified, prices)
-    readings = [_judge(case, case.strict)]
-    if case.with_pv is not None:
-        readings.append(_judge(case, case.with_pv))
-    park_result = _combine([judged for judged, _, _ in readings])
+    own = _judge(case, case.strict, case.with_pv)
+    bills = [own]
+    if case.as_billed is not None:
+        bills.append(_judge(case, *case.as_billed))
+        bills.sort(key=lambda readings: readings[0].passable or ZERO)
+    park_result = _combine([[reading.park for reading in readings] for readings in bills])
     tenants = []
     for n, payer in enumerate(case.payers):
-        verdict = _combine([verdicts[n] for _, verdicts, _ in readings])
-        tenants.append(tenant_part(case, payer, verdict, readings[0][2][n]))
-    facts = _park_facts(case, case.strict, *readings[0][1:])
+        verdict = _combine([[reading.tenants[n] for reading in readings] for readings in bills])
+        tenants.append(tenant_part(case, payer, verdict, own[0].facts[n]))
+    facts = _park_facts(case, case.strict, own[0].tenants, own[0].facts)
     return {
         "park": park,
         "method": METHOD,
@@ -87,8 +98,8 @@ def make_report(
             "colour": park_result.colour,
             "reasons": list(park_result.reasons),
             "readings": [
-                {"pv": name, "colour": verdict.colour, "reasons": list(verdict.reasons)}
-                for name, (verdict, _, _) in zip(("inside_cap", "paid_apart"), readings, strict=False)
+                {"pv": name, "colour": reading.park.colour, "reasons": list(reading.park.reasons)}
+                for name, reading in zip(("inside_cap", "paid_apart"), own, strict=False)
             ],
         },
         "figures": _figures(case, facts),
@@ -121,12 +132,12 @@ def _case(
     uses = evidence.uses(days) if evidence is not None and days is not None else []
     flow = evidence.flow(days) if evidence is not None and days is not None else None
     common = notes.common or "shared"
-    strict, with_pv, pv_yuan = _settle(bill, uses, flow, common)
-    if evidence is not None and len(papers.bills) > 1:
-        parts = [_settle_period(one, evidence, common) for one in papers.bills]
-        strict = add_up(strict, [part for part, _, _ in parts])
-        if with_pv is not None:
-            with_pv = add_up(with_pv, [pv or part for part, pv, _ in parts])
+    own = None if bill is None else own_bill(bill, days)
+    parts = papers.bills if evidence is not None and len(papers.bills) > 1 else ()
+    strict, with_pv, pv_yuan = _settle_all(
+        own, [own_bill(one, one.days) for one in parts], uses, flow, evidence, common
+    )
+    as_billed = None if own is bill else _settle_all(bill, parts, uses, flow, evidence, common)[:2]
     payers, unmatched = _payers(papers.charges.rows, evidence, days, notes, uses)
     for payer in payers:
         _own_days(payer, days, evidence)
@@ -148,6 +159,7 @@ def _case(
         strict=strict,
         with_pv=with_pv,
         pv_yuan=pv_yuan,
+        as_billed=as_billed,
         comparable=comparable,
         verified=verified,
         prices=prices,
@@ -173,6 +185,24 @@ def _by_month(
         (span[0], {use.name: use.kwh for use in month if use.subject.role == "tenant"})
         for span, month in zip(spans, found, strict=True)
     ]
+
+
+def _settle_all(
+    bill: Bill | None,
+    parts: Sequence[Bill],
+    uses: Sequence[Use],
+    flow: Flow | None,
+    evidence: ParkEvidence | None,
+    common: str,
+) -> tuple[Settled, Settled | None, Fraction]:
+    """As `_settle`; where there are bills of several periods, each is settled by itself."""
+    strict, with_pv, pv_yuan = _settle(bill, uses, flow, common)
+    if evidence is not None and parts:
+        settled = [_settle_period(one, evidence, common) for one in parts]
+        strict = add_up(strict, [part for part, _, _ in settled])
+        if with_pv is not None:
+            with_pv = add_up(with_pv, [pv or part for part, pv, _ in settled])
+    return strict, with_pv, pv_yuan
 
 
 def _settle(
@@ -265,10 +295,16 @@ def _breaks(case: Case, payer: Payer) -> list[Mapping[str, Any]]:
     return [event for event in events if event["code"] in BREAKS and event["id"] not in replaced]
 
 
-def _judge(case: Case, settled: Settled) -> tuple[Verdict, list[Verdict], list[TenantFacts]]:
-    facts = [_tenant_facts(case, payer, settled) for payer in case.payers]
-    verdicts = [tenant_verdict(fact, case.limits) for fact in facts]
-    return park_verdict(_park_facts(case, settled, verdicts, facts), verdicts, case.limits), verdicts, facts
+def _judge(case: Case, strict: Settled, with_pv: Settled | None) -> list[_Reading]:
+    """With solar power inside the cap, and paid apart where there is any."""
+    readings = []
+    for settled in (strict, with_pv):
+        if settled is not None:
+            facts = [_tenant_facts(case, payer, settled) for payer in case.payers]
+            verdicts = [tenant_verdict(fact, case.limits) for fact in facts]
+            park = park_verdict(_park_facts(case, settled, verdicts, facts), verdicts, case.limits)
+            readings.append(_Reading(settled.passable, park, verdicts, facts))
+    return readings
 
 
 def _tenant_facts(case: Case, payer: Payer, settled: Settled) -> TenantFacts:
@@ -326,8 +362,14 @@ def _is_bad(verified: Mapping[str, Any] | None) -> bool:
     return bool(verified["alarms"]) or any(finding["code"] != "late_witness" for finding in verified["findings"])
 
 
-def _combine(verdicts: Sequence[Verdict]) -> Verdict:
-    """One verdict of those under each reading of what solar power is: the milder, none on one reading alone."""
+def _combine(bills: Sequence[Sequence[Verdict]]) -> Verdict:
+    """One verdict of those under each reading of what solar power is and of whose the bill's corrections are."""
+    of_bills = [_milder(verdicts, "PV_UNRESOLVED") for verdicts in bills]
+    return _milder(of_bills, "CORRECTION_UNRESOLVED")
+
+
+def _milder(verdicts: Sequence[Verdict], unresolved: str) -> Verdict:
+    """Never red on one reading alone. verdicts: the strictest reading first."""
     first = verdicts[0]
     if all(verdict.colour == first.colour for verdict in verdicts) or first.colour in (GREEN, GREY):
         return first
@@ -335,7 +377,7 @@ def _combine(verdicts: Sequence[Verdict]) -> Verdict:
         return first
     if all(verdict.colour in (RED, YELLOW) for verdict in verdicts):
         return next(verdict for verdict in verdicts if verdict.colour == YELLOW)
-    return Verdict(GREY, ("PV_UNRESOLVED", *first.reasons))
+    return Verdict(GREY, (unresolved, *first.reasons))
 
 
 def _figures(case: Case, facts: ParkFacts) -> dict[str, Any]:
@@ -343,7 +385,7 @@ def _figures(case: Case, facts: ParkFacts) -> dict[str, Any]:
     over_cap = None if facts.cap is None else max(ZERO, facts.charged - facts.cap)
     over_bill = None if facts.passable is None else max(ZERO, facts.charged - facts.passable)
     strict = case.strict
-    imported = case.papers.bill.kwh() if case.papers.bill is not None else {}
+    imported = case.bill.kwh() if case.bill is not None else {}
     bill_kwh = sum(imported.values(), ZERO) or (case.flow.sum("import") if case.flow is not None else ZERO)
     return {
         "charged_yuan": shown(facts.charged),

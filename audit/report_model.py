@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from audit.bill import Bill
+from audit.bill import Bill, own_bill
 from audit.charges import ChargeRow, Charges, Fee
 from audit.markup import Thresholds
 from audit.names import Notes
@@ -78,11 +78,17 @@ class Case:
     strict: Settled
     with_pv: Settled | None
     pv_yuan: Fraction
+    as_billed: tuple[Settled, Settled | None] | None  # with corrections for other months' users; None: there are none
     comparable: bool
     verified: Mapping[str, Any] | None
     prices: Sequence[Price] = ()  # published, of any month
     months: Sequence[tuple[date, Mapping[str, Mapping[str, Fraction]]]] = ()  # first day, tenant → period → kWh
     demands: Mapping[Subject, Mapping[date, Decimal]] = field(default_factory=dict)  # of the twelve months
+
+    @property
+    def bill(self) -> Bill | None:
+        """What the grid asks for the days: the papers' bill without corrections for other months' users."""
+        return None if self.papers.bill is None else own_bill(self.papers.bill, self.days)
 
     def parts(self, fee: Fee) -> tuple[bool, bool]:
         """Whether a fee counts towards what the tenant pays for electricity, and whether it is another fee."""

@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 from audit.amounts import ratio, rounded, shown
-from audit.bill import Bill, BillLine, pv_lines
+from audit.bill import BillLine, corrections_elsewhere, pv_lines
 from audit.markup import TenantFacts, Verdict
-from audit.park_evidence import Days, Use
+from audit.park_evidence import Use
 from audit.report_advice import MONTHS, tenant_advice
 from audit.report_case import by_demand, fixed_yuan
 from audit.report_model import ZERO, Case, Papers, Payer
@@ -168,8 +168,9 @@ def unchecked_part(case: Case, rule: Rule) -> list[dict[str, str]]:
         codes.append(("fees_elsewhere", ", ".join(sorted(unstated))))
     if case.with_pv is not None:
         codes.append(("pv", shown(case.pv_yuan)))
-    if case.papers.bill is not None and case.days is not None:
-        codes += [("correction_elsewhere", month) for month in _other_months(case.papers.bill, case.days)]
+    if case.papers.bill is not None:
+        others = corrections_elsewhere(case.papers.bill, case.days)
+        codes += [("correction_elsewhere", f"{line.for_month:%Y-%m} {shown(line.yuan)}") for line in others]
     priced = {price.month for price in case.prices}
     if not case.months or not all(month.replace(day=1) in priced for month, _ in case.months):
         codes.append(("published_price", ""))
@@ -191,12 +192,6 @@ def unchecked_part(case: Case, rule: Rule) -> list[dict[str, str]]:
 def _is_other_class(line: BillLine) -> bool:
     """A share of the bill at another class's price (定比, 定量), which the points do not tell apart."""
     return any(word in line.name + line.category for word in ("居民", "农业", "定比", "定量"))
-
-
-def _other_months(bill: Bill, days: Days) -> list[str]:
-    """Months outside the days that corrections on the bill are for."""
-    months = {line.for_month for line in bill.lines if line.for_month is not None}
-    return sorted(f"{month:%Y-%m}" for month in months if not days[0].replace(day=1) <= month < days[1])
 
 
 def _split(case: Case, payer: Payer, facts: TenantFacts) -> dict[str, Any]:
@@ -289,7 +284,7 @@ def _demand(use: Use | None) -> str | None:
 
 def _by_demand(case: Case, payer: Payer, facts: TenantFacts) -> str | None:
     """The allowed amount if the fixed part were shared by maximum demand."""
-    bill = case.papers.bill
+    bill = case.bill
     demands = {
         use.name: Fraction(use.statement.max_demand_kw)
         for use in case.uses

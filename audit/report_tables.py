@@ -11,8 +11,6 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import openpyxl
-
 from audit.store import Store
 from contract.note import join_notes
 from contract.tree import leaf_hash
@@ -71,6 +69,8 @@ def write_tables(made: Mapping[str, Any], path: pathlib.Path) -> None:
         csv.writer(text).writerows(rows)
         path.write_bytes(text.getvalue().encode("utf-8-sig"))
         return
+    import openpyxl  # from hubiao[xlsx]: CSV is written without
+
     book = openpyxl.Workbook()
     book.remove(book.active)
     _add(book, "租户", rows)
@@ -90,7 +90,7 @@ def write_tables(made: Mapping[str, Any], path: pathlib.Path) -> None:
     path.write_bytes(out.getvalue())
 
 
-def _add(book: openpyxl.Workbook, title: str, rows: Sequence[Sequence[str]]) -> None:
+def _add(book: Any, title: str, rows: Sequence[Sequence[str]]) -> None:
     sheet = book.create_sheet(title)
     for row in rows:
         sheet.append(row)

@@ -55,8 +55,9 @@ UNCHECKED = {
         "part of the bill is at another class's price, which the points do not tell apart: shared with the rest",
     ),
     "correction_elsewhere": (
-        "账单中有属于其他月份的退补，本期按本月用户分摊；请把那个月的账单一起核查",
-        "the bill corrects another month and its users are not these: check that month's bill together with it",
+        "账单中有属于其他月份用户的退补，未计入本期应收，结论按计入和不计入两种算法给出；请把那个月的账单一起核查（月份，元）",
+        "the bill corrects another month, whose users are not these: left out of what may be charged here, and the "
+        "verdict given with and without it; check that month's bill together with this one (month, yuan)",
     ),
     "draft_rule": (
         "所依据的文件是征求意见稿，不是正式规定",

@@ -13,9 +13,6 @@ import pathlib
 import zipfile
 from typing import Any, NamedTuple
 
-import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
-
 ERRORS = ("#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#N/A", "#NUM!", "#NULL!")
 _OLD_XLS = bytes.fromhex("d0cf11e0a1b11ae1")
 NEVER_COMPUTED = "#FORMULA!"  # ours: a formula whose value was never saved; no spreadsheet writes it
@@ -80,6 +77,9 @@ def _text(raw: bytes) -> str:
 
 def _xlsx(raw: bytes) -> list[Sheet]:
     """A value that a formula gives is the one saved with it; a workbook written by a program may lack it."""
+    import openpyxl  # from hubiao[xlsx]: CSV is read without
+    from openpyxl.utils.exceptions import InvalidFileException
+
     try:
         values = openpyxl.load_workbook(io.BytesIO(raw), data_only=True)
         formulas = openpyxl.load_workbook(io.BytesIO(raw))

@@ -6,8 +6,6 @@ import io
 import pathlib
 from collections.abc import Mapping
 
-import openpyxl
-
 from audit.paper_columns import BILL_COLUMNS, CHARGE_COLUMNS, PRICE_COLUMNS, REFUND_COLUMNS
 
 BILL_NAME = "电网电费账单.xlsx"
@@ -20,7 +18,6 @@ SCHEMA_NAMES = ("bill.schema.json", "charges.schema.json")
 
 def write_templates(directory: pathlib.Path) -> list[pathlib.Path]:
     """Writes all spreadsheets and both schemas; raises FileExistsError rather than replace a filled one, OSError."""
-    directory.mkdir(parents=True, exist_ok=True)
     files = {
         directory / BILL_NAME: _workbook(BILL_COLUMNS),
         directory / CHARGES_NAME: _workbook(CHARGE_COLUMNS),
@@ -31,12 +28,15 @@ def write_templates(directory: pathlib.Path) -> list[pathlib.Path]:
     for path in files:
         if path.exists():
             raise FileExistsError(17, "File exists", str(path))
+    directory.mkdir(parents=True, exist_ok=True)
     for path, content in files.items():
         path.write_bytes(content)
     return list(files)
 
 
 def _workbook(columns: Mapping[str, tuple[str, str]]) -> bytes:
+    import openpyxl  # from hubiao[xlsx]
+
     book = openpyxl.Workbook()
     sheet = book.active
     sheet.title = "填写"

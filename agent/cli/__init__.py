@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import importlib
-import importlib.util
 import os
 import sys
 from typing import Any
 
 import click
 
+from agent.cli.verbs import Failure as Failure  # which verbs end with
+from agent.cli.verbs import ReaderLeft, Verbs
 from agent.cli.words import set_language, t
 
-# verb → (module in agent.cli, zh, en); the module holds a click command named like the verb (`_` for `-`)
-VERBS: dict[str, tuple[str, str, str]] = {
+VERBS = {
     "demo": ("demo", "演示:模拟园区、内置消息代理、采集、结算", "a simulated park, end to end, on this machine"),
     "run": ("run", "运行采集代理", "run the agent"),
     "check": ("check", "检查配置,预测巡检时间和流量", "validate a configuration, predict sweep and traffic"),
@@ -51,59 +50,12 @@ VERBS: dict[str, tuple[str, str, str]] = {
 }
 
 
-class _ReaderLeft(Exception):
-    """Whoever read standard output has enough; click itself would end with 1."""
-
-
-class _Verbs(click.Group):
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise _ReaderLeft from error
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [verb for verb, (module, _, _) in VERBS.items() if _has(module)]
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in VERBS or not _has(VERBS[name][0]):
-            return None
-        try:
-            module = importlib.import_module(f"agent.cli.{VERBS[name][0]}")
-        except ModuleNotFoundError as error:
-            if error.name not in ("openpyxl", "duckdb", "pyarrow"):
-                raise
-            raise Failure(
-                t(f"缺少 {error.name}:请安装 hubiao[audit]", f"no {error.name}: install hubiao[audit]"), 1
-            ) from error
-        command = getattr(module, name.replace("-", "_"))
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(verb, t(VERBS[verb][1], VERBS[verb][2])) for verb in self.list_commands(ctx)]
-        with formatter.section(t("命令", "Commands")):
-            formatter.write_dl(rows)
-
-
-def _has(module: str) -> bool:
-    return importlib.util.find_spec(f"agent.cli.{module}") is not None
-
-
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--lang", type=click.Choice(["zh", "en"]), default=None, help="zh | en")
 def cli(lang: str | None) -> None:
     """户表 hubiao: 转供电园区的可信分户电量 / trustworthy per-tenant energy in resale parks."""
     if lang:
         set_language(lang)
-
-
-class Failure(click.ClickException):
-    """Ends a verb with a message and one of the exit codes above."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]
 
 
 def main() -> None:
@@ -125,7 +77,7 @@ def main() -> None:
     except click.ClickException as failure:
         failure.show()
         sys.exit(failure.exit_code)
-    except _ReaderLeft:
+    except ReaderLeft:
         _say_no_more()
         sys.exit(0)
     except OSError as error:

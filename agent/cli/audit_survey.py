@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from agent.cli import Failure
-from agent.cli.audit_store import SPARK, STORE, on_spark, open_store
+from agent.cli.audit_store import STORE, open_store
+from agent.cli.audit_verify import SPARK, on_spark
 from agent.cli.output import document, table
 from agent.cli.words import t
 from contract.records import plain

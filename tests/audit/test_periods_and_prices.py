@@ -116,7 +116,9 @@ def test_a_correction_belongs_to_the_users_of_its_month(park: Park, tmp_path: Pa
     rows = [f"{head},所属月份", *(f"{row}," for row in rows), correction]
     bill.write_text("\n".join(rows), encoding="utf-8")
     alone = park.report(words[4:], tmp_path, "--common", "shared", "--no-verify")
-    assert {"code": "correction_elsewhere", "detail": "2026-06"} in alone["unchecked"]
+    assert {"code": "correction_elsewhere", "detail": "2026-06 -90.00"} in alone["unchecked"]
+    assert Fraction(alone["figures"]["passable_yuan"]) == park.passable(3, 6), "not these users' money"
+    assert alone["verdict"]["reasons"][0] == "CORRECTION_UNRESOLVED", "green without it, red with it"
     june, july = park.report(words, tmp_path, "--common", "shared", "--no-verify")["series"]["periods"]
     assert Fraction(june["passable_yuan"]) == park.passable(0, 3) - 90
     assert Fraction(july["passable_yuan"]) == park.passable(3, 6)

@@ -18,6 +18,7 @@ from audit.markup import REASONS
 
 DAYS = 3
 SOLAR = 300  # yuan
+JUNE = 400
 
 
 class Case(NamedTuple):
@@ -83,6 +84,17 @@ def solar(bill: Path, _charges: Path) -> None:
         file.write(f"\n2026-07-01,2026-07-04,光伏购电,屋顶光伏,,500,kWh,0.60,{SOLAR}.00,是")
 
 
+def for_june(papers: Papers) -> None:
+    """The park passes on what the grid asks in July's bill for June, but to July's tenants."""
+    papers.yuan = replace(papers.park, fixed=papers.park.fixed + JUNE).fair(0, DAYS)
+
+
+def june(bill: Path, _charges: Path) -> None:
+    head, *rows = bill.read_text(encoding="utf-8").splitlines()
+    rows = [f"{row}," for row in rows] + [f"2026-07-01,2026-07-04,退补,六月退补,,,,,{JUNE}.00,是,2026-06"]
+    bill.write_text("\n".join([f"{head},所属月份", *rows]), encoding="utf-8")
+
+
 CASES = {
     "OK": Case(("green", ["OK"]), ("t-acme", "green", ["OK"])),
     "EXTRA_FEE": Case(
@@ -129,6 +141,9 @@ CASES = {
         before=lambda papers: papers.multiplier.update({"t-acme": Fraction(60)}),
     ),
     "PV_UNRESOLVED": Case(("grey", ["PV_UNRESOLVED", "CAP_EXCEEDED_LITERAL"]), before=for_solar, after=solar),
+    "CORRECTION_UNRESOLVED": Case(
+        ("grey", ["CORRECTION_UNRESOLVED", "CAP_EXCEEDED_LITERAL"]), before=for_june, after=june
+    ),
     "EVIDENCE_BAD": Case(("grey", ["EVIDENCE_BAD"]), ("t-acme", "green", ["OK"]), words=()),  # no raw frames
     "BILL_MISSING": Case(("grey", ["BILL_MISSING"]), ("t-acme", "grey", ["BILL_MISSING"]), store="no bill"),
     "MASTER_MISSING": Case(("grey", ["MASTER_MISSING", "POINTS_MISSING"]), after=without_energy, store="none"),
