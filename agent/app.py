@@ -19,7 +19,7 @@ from agent.delivery.mqtt import Broker
 from agent.delivery.outbox import Outbox
 from agent.evidence.keys import load_or_create
 from agent.evidence.log import Identity, Log, open_log
-from agent.evidence.receipts import ReceiptRefused, RolledBack, Stick, judge, pinned
+from agent.evidence.receipts import ReceiptRefused, RolledBack, Stick, pinned, receive
 from agent.evidence.store import Reader, Store, StoreError
 from agent.ledger.books import Books
 from agent.ledger.inbox import Inbox
@@ -156,14 +156,14 @@ class Agent:
         writer = asyncio.create_task(self.recorder.run(), name="recorder")
         sender = asyncio.create_task(self.outbox.run(), name="outbox") if self.outbox else None
         ending = asyncio.create_task(stop.wait(), name="stop")
-        stick = asyncio.create_task(self._take_from_stick(), name="receipts")
-        tasks = [*lines, writer, stick, ending, *([sender] if sender else [])]
+        chores = asyncio.create_task(self._chores(), name="chores")
+        tasks = [*lines, writer, chores, ending, *([sender] if sender else [])]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {ending}:
                 task.result()  # raises what ended it
         finally:
-            await _cancel([*lines, stick, ending])
+            await _cancel([*lines, chores, ending])
             await _cancel([writer])
             await self.recorder.finish()
             if self.outbox is not None and sender is not None:
@@ -172,13 +172,19 @@ class Agent:
             await self.log.close()
             await self._store.close()
 
-    async def _take_from_stick(self) -> None:
-        """Receipts that `hubiao receipt import` left. Ends with RolledBack where one proves it."""
+    async def _chores(self) -> None:
+        """What older epochs still hold; then receipts that `hubiao receipt import` left. Ends with RolledBack."""
+        try:
+            await self.log.look_back()
+        except StoreError as error:
+            logger.warning("older epochs wait for the next start: %s", error)
         stick = Stick(Path(self.config["private"]["data"]))
         while True:
             for path, payload in stick.waiting():
                 try:
-                    self.recorder.receipt(await judge(payload, self.log))
+                    receipt = await receive(payload, self.log)
+                    if receipt is not None:
+                        self.recorder.receipt(receipt)
                 except ReceiptRefused as error:
                     logger.warning("receipt ignored file=%s %s", path.name, error)
                 except RolledBack as error:

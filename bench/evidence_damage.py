@@ -1,7 +1,8 @@
 """`python -m bench.evidence_damage [--stores N] [--seed S]`: stores with bytes changed or cut short.
 
 Each is started as an agent starts it. It must open by itself within ten seconds, take a sweep, and go on as the same
-epoch at the next start; a file that was set aside must be there unchanged. No body that was altered may be given out.
+epoch at the next start; a file that was set aside must be there unchanged. No body that was altered may be given out,
+and what is taken over from a file set aside must be the records that were written.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ async def life(data: Path, sweeps: int, meters: int = 20) -> tuple[str, float]:
         for meter in range(meters):
             log.add(reading(meter, START_S + 900 * n))
         await log.commit()
+    looking = asyncio.create_task(log.look_back())
+    while not looking.done():
+        await log.commit()  # names what salvaging found
+        await asyncio.sleep(0)
+    await looking
     epoch = log.epoch.id
     await log.close()
     await store.close()
@@ -39,18 +45,29 @@ async def life(data: Path, sweeps: int, meters: int = 20) -> tuple[str, float]:
 
 
 def damage(random: Random, path: Path) -> bytes:
-    """Changes up to a hundred bytes, sometimes cuts the file short; gives what it left."""
+    """Changes up to a hundred bytes, in half the files up to three, sometimes cuts one short; gives what it left."""
     data = bytearray(path.read_bytes())
     if random.random() < 0.2:
         del data[random.randrange(len(data)) :]
-    for _ in range(random.randint(1, 100) if data else 0):
+    for _ in range(random.randint(1, random.choice((3, 100))) if data else 0):
         data[random.randrange(len(data))] = random.randrange(256)
     path.write_bytes(data)
     return bytes(data)
 
 
+def bodies(data: Path) -> dict[tuple[str, int], bytes]:
+    """Epoch and index → record, as far as there are bodies."""
+    reader = Reader(data)
+    try:
+        rows = [(epoch.id, *row) for epoch in reader.epochs for row in reader.records(epoch)]
+    finally:
+        reader.close()
+    return {(epoch, seq): record for epoch, seq, record, _ in rows if record is not None}
+
+
 def one(random: Random, base: Path, place: Path, counts: Counter[str]) -> float:
     """One damaged copy through two starts."""
+    written = bodies(base)
     shutil.copytree(base, place)
     left = damage(random, place / DATABASE)
     first, started_s = asyncio.run(life(place, 1))
@@ -66,6 +83,10 @@ def one(random: Random, base: Path, place: Path, counts: Counter[str]) -> float:
     counts["not_settled"] += first != second
     counts["aside_changed"] += bool(kept) and (kept[0] / DATABASE).read_bytes() != left
     counts["over_10_s"] += started_s > 10
+    if kept:
+        back = {key: record for key, record in bodies(place).items() if key in written}
+        counts["taken_over"] += len(back)
+        counts["taken_over_changed"] += sum(record != written[key] for key, record in back.items())
     return started_s
 
 

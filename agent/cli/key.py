@@ -15,7 +15,8 @@ from agent.cli.places import data_directory, store_options
 from agent.cli.words import t
 from agent.evidence.epochs import Known
 from agent.evidence.keys import KeyFault, create_key, fingerprint, load_key, renew_key
-from agent.evidence.store import DATABASE, Reader, StoreError, held
+from agent.evidence.lock import held
+from agent.evidence.store import DATABASE, Reader, StoreError
 from contract.note import (
     NoteError,
     parse_checkpoint,
@@ -81,8 +82,8 @@ def renew(config: Path | None, data: Path | None, as_json: bool) -> None:
         raise Failure(str(error), 74) from error
     if undelivered:
         told = t(
-            f"旧纪元还有 {undelivered} 条记录未送达,请用 export --evidence 导出",
-            f"{undelivered} records of the old epoch are not delivered yet: take them along with export --evidence",
+            f"旧纪元还有 {undelivered} 条记录未送达:代理启动后继续补发",
+            f"{undelivered} records of the old epoch are not delivered yet: the agent sends them after its start",
         )
         notice(told)
     if as_json:

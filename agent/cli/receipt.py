@@ -39,12 +39,13 @@ def import_(files: tuple[Path, ...], config: Path, as_json: bool) -> None:
         raise Failure(t("配置中没有审计方(mqtt.auditors)", "the configuration pins no auditors (mqtt.auditors)"), 78)
     rows = []
     with opened_store(config, None) as store:
+        if not store.reader.epochs:
+            raise Failure(t("存储是空的", "the store is empty"), 74)
         stick = Stick(Path(private["data"]))
-        history = _Stored(store.reader)
         for file in files:
             for note in _notes(file):
                 try:
-                    found = asyncio.run(check(note.encode(), auditors, history))
+                    found = asyncio.run(check(note.encode(), auditors, _Stored.of(store.reader, note)))
                     stick.leave(hashlib.sha256(note.encode()).hexdigest()[:16], note)
                     rows.append((str(file), found.auditor, found.size, ""))
                 except (ReceiptRefused, RolledBack) as error:
@@ -57,15 +58,18 @@ def import_(files: tuple[Path, ...], config: Path, as_json: bool) -> None:
 
 
 class _Stored:
-    """The newest epoch of a store as `check` wants to see a log."""
+    """An epoch of a store as `check` wants to see a log."""
 
-    def __init__(self, reader: Reader) -> None:
-        if not reader.epochs:
-            raise Failure(t("存储是空的", "the store is empty"), 74)
-        self._reader = reader
-        self._epoch: Epoch = reader.epochs[-1]
-        self.size = reader.size(self._epoch)
-        self.vkey = self._epoch.vkey
+    def __init__(self, reader: Reader, epoch: Epoch) -> None:
+        self._reader, self._epoch = reader, epoch
+        self.size = reader.size(epoch)
+        self.vkey = epoch.vkey
+
+    @classmethod
+    def of(cls, reader: Reader, note: str) -> _Stored:
+        """The epoch that a note is of, the newest where it is of none here."""
+        named = note.partition("\n")[0].rpartition("/")[2]
+        return cls(reader, next((epoch for epoch in reader.epochs if epoch.id == named), reader.epochs[-1]))
 
     def last(self, auditor: str) -> int:
         return max((size for name, size, _ in self._reader.accepted(self._epoch) if name == auditor), default=0)

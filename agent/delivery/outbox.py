@@ -17,9 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.delivery.mqtt import Broker, Connection, UplinkError, Will
-from agent.delivery.sending import Stretch, stretches
+from agent.delivery.progress import Progress, all_stretches
+from agent.delivery.sending import Stretch
 from agent.evidence.log import Log
-from agent.evidence.receipts import ReceiptRefused, RolledBack, judge
+from agent.evidence.receipts import ReceiptRefused, RolledBack, receive
 from agent.evidence.store import Receipt, StoreDamaged, StoreError
 from contract import topics
 from contract.records import canonical, instant
@@ -31,9 +32,6 @@ ANSWER_S = 60.0  # real time without a PUBACK: half-open, or the broker lost it
 RETRY_MS = 86_400_000  # a record that the broker refused is tried again daily
 PACED_PER_S = 50.0  # records of the backlog on a metered uplink: about half a megabit a second
 BURST = 5.0  # of a paced uplink at once: fits into the smallest queue that a broker keeps for an auditor
-RESEND_INTERVALS = 3  # without a receipt for what was acknowledged: the broker may have dropped it
-RESEND_NEAR = 10_000  # records that a new connection sends again: three minutes of a metered uplink
-RESEND_MOST = 96  # the wait doubles up to this many intervals: an auditor on holiday costs no traffic
 FRUITLESS = 3  # connections lost over the same record: then it is the record
 FIRST_RECEIPTS_S = 1.0  # for retained receipts to arrive before anything is sent: they may say we were rolled back
 PACKET_OVERHEAD = 200  # bytes of a PUBLISH besides topic and payload, rounded up
@@ -52,13 +50,14 @@ def ignore(_receipt: Receipt) -> None:
 class _Sent:
     """A record in flight; `again`: it had been set aside."""
 
+    of: Progress
     seq: int
     kind: str
     again: bool = False
 
 
 class Outbox:
-    """Publishes one log. `run` ends only when cancelled, or with RolledBack."""
+    """Publishes one log, and behind it the ends of older epochs. `run` ends only when cancelled, or with RolledBack."""
 
     def __init__(
         self,
@@ -80,31 +79,29 @@ class Outbox:
         self._refused, self._take = refused, take
         self._live = None if metered else live
         self._shown: tuple[int, int] = (0, 0)  # size of the log, boot clock when live values were sent
-        self._acked = log.delivered  # every record below was acknowledged or set aside since we last went back
-        self._began_at = self._acked  # when this connection began
-        self._done: set[int] = set()  # acknowledged or set aside, above that
+        self._newest = Progress(log, interval_s, clock.boot_ms())
+        self._older: list[Progress] = []  # of epochs that have ended
         self._sent: dict[int, _Sent] = {}  # message id → record in flight
-        self._stretches: list[Stretch] = []
-        self._checkpointed = ""
-        self._checkpoint_ms = 0  # boot clock when it was published
-        self._aside: set[int] = set()
+        self._checkpoint_ms = 0  # boot clock when the newest checkpoint was published
         self._retry_ms = 0  # boot clock at which records set aside are due
         self._credit = 0.0  # records that a paced uplink may send now
         self._credit_ms = 0
-        self._resend_intervals = RESEND_INTERVALS
-        self._progress_ms = clock.boot_ms()  # boot clock of the last receipt, or of the last resend
-        self._suspect: tuple[int, int] = (-1, 0)  # first record in flight when connections were lost, how often
+        self._suspect: tuple[_Sent | None, int] = (None, 0)  # first record in flight when connections were lost; times
         self._seen_receipts = not log.auditors
+
+    @property
+    def waiting(self) -> int:
+        """Committed records that the broker has not acknowledged yet, of older epochs too."""
+        return sum(progress.waiting for progress in self._all)
+
+    @property
+    def _all(self) -> list[Progress]:
+        return [self._newest, *self._older]
 
     @property
     def _left(self) -> bool:
         """Whether records are still to be handed over."""
-        return any(stretch.left for stretch in self._stretches)
-
-    @property
-    def waiting(self) -> int:
-        """Committed records that the broker has not acknowledged yet."""
-        return self._log.size - self._acked - len(self._done)
+        return any(progress.left for progress in self._all)
 
     @property
     def sent_bytes(self) -> int:
@@ -132,7 +129,7 @@ class Outbox:
                 if attempt == 0:
                     logger.warning("broker lost broker=%s waiting=%d reason=%s", self._broker, self.waiting, error)
                 if self.connected:
-                    progress = self._acked > self._began_at
+                    progress = any(one.acked > one.began_at for one in self._all)
                     with contextlib.suppress(StoreError):  # then the next loss names it
                         await self._suspect_first(progress=progress)
                     if progress or self._clock.boot_ms() - since_ms > ANSWER_S * 1000:
@@ -154,24 +151,24 @@ class Outbox:
 
     async def _drain(self, connection: Connection) -> None:
         """Sends until the connection is lost. Raises UplinkError, StoreError."""
-        self._aside = {aside.seq for aside in await self._log.aside(1 << 62)}
-        if not self._left and self._acked - self._log.delivered <= RESEND_NEAR:
-            self._go_back()  # it had all there was, and may have lost it
-        else:
-            self._begin_again()
+        self._sent.clear()
+        for progress in self._all:
+            await progress.connected()
         if self._suspect[1]:
             connection.window = 1  # to see which record it is
         connection.publish(*self._status("online"), retain=True)
         await self._subscribe(connection)
         while not connection.lost:
             self._log.committed.clear()
+            await self._look_back()
             await self._take_answers(connection)
             await self._take_receipts(connection)
-            await self._resend_if_overdue()
+            self._resend_if_overdue()
             with connection.together():
                 await self._send(connection)
                 self._send_proofs(connection)
                 self._send_live(connection)
+            await self._lay_down()
             await self._retry_aside(connection)
             if connection.overdue_s() > ANSWER_S:
                 raise UplinkError("no acknowledgement for a minute")
@@ -192,35 +189,67 @@ class Outbox:
             self._seen_receipts = True
             await self._clock.sleep(FIRST_RECEIPTS_S)
 
+    async def _look_back(self) -> None:
+        """Takes up older epochs whose end is not delivered, as soon as that is known."""
+        known = {progress.log for progress in self._older}
+        for ended in self._log.ended:
+            if ended not in known:
+                logger.info("end of an older epoch goes out epoch=%s from=%d", ended.epoch.id, ended.delivered)
+                self._older.append(Progress(ended, self._interval_s, self._clock.boot_ms()))
+                await self._older[-1].connected()
+
+    async def _lay_down(self) -> None:
+        """Has done with older epochs that are delivered and whose proofs were handed over."""
+        for progress in [one for one in self._older if one.is_complete]:
+            self._older.remove(progress)
+            logger.info("older epoch delivered epoch=%s", progress.log.epoch.id)
+            for ended in [one for one in self._log.ended if one is progress.log]:
+                await ended.keep()
+                self._log.ended.remove(ended)
+
     async def _send(self, connection: Connection) -> None:
-        """Hands over records, what is new before the backlog, as long as there is room."""
-        for n, stretch in enumerate(self._stretches):
-            while connection.room > 0 and stretch.left and self._may_send(n):
-                if self._send_hashes(connection, stretch, full=topics.MAX_HASHES):
+        """Hands over records, what is new before the backlog and older epochs last, as long as there is room."""
+        for rank, progress, stretch in all_stretches(self._all):
+            while connection.room > 0 and stretch.left and self._may_send(rank, progress):
+                if self._send_hashes(connection, progress, stretch, full=topics.MAX_HASHES):
                     continue
                 seq, record = await stretch.take()
-                if record is None or seq in self._aside or seq in self._done:
-                    self._settle(seq)
+                if record is None:
+                    progress.log.incomplete()
+                if record is None or seq in progress.aside or seq in progress.done:
+                    progress.settle(seq)
                     continue
                 raw = json.loads(record)
                 topic = topics.topic_of(raw, interval_s=self._interval_s)
+                sent = _Sent(progress, seq, raw["kind"])
                 if connection.packet_limit and len(record) + len(topic) + PACKET_OVERHEAD > connection.packet_limit:
-                    await self._set_aside(seq, raw["kind"], "larger than the broker takes")
+                    await self._set_aside(sent, "larger than the broker takes")
                 else:
-                    self._sent[connection.publish(topic, record)] = _Sent(seq, raw["kind"])
+                    self._sent[connection.publish(topic, record)] = sent
             if not stretch.left and connection.room > 0:
-                self._send_hashes(connection, stretch, full=1)
+                self._send_hashes(connection, progress, stretch, full=1)
 
     def _send_proofs(self, connection: Connection) -> None:
-        """The newest checkpoint, once the newest record was handed over; again after an interval of silence."""
+        """The newest checkpoint, once the newest record was handed over; again after an interval of silence.
+
+        An older epoch's last one follows its last record, once, not retained: the newest must stay.
+        """
         now_ms = self._clock.boot_ms()
-        if self._stretches[0].left or not self._log.checkpoint or connection.room <= 0:
+        for progress in self._older:
+            if not progress.left and not progress.checkpointed and connection.room > 0:
+                self._publish_checkpoint(connection, progress, retain=False)
+        newest = self._newest
+        if newest.stretches[0].left or not self._log.checkpoint or connection.room <= 0:
             return
-        if self._checkpointed == self._log.checkpoint and now_ms < self._checkpoint_ms + self._interval_s * 1000:
+        if newest.checkpointed == self._log.checkpoint and now_ms < self._checkpoint_ms + self._interval_s * 1000:
             return
-        self._checkpointed, self._checkpoint_ms = self._log.checkpoint, now_ms
+        self._checkpoint_ms = now_ms
+        self._publish_checkpoint(connection, newest, retain=True)
+
+    def _publish_checkpoint(self, connection: Connection, progress: Progress, *, retain: bool) -> None:
         who = self._log.identity
-        connection.publish(topics.checkpoint(who.park, who.gateway), self._checkpointed.encode(), retain=True)
+        progress.checkpointed = progress.log.checkpoint
+        connection.publish(topics.checkpoint(who.park, who.gateway), progress.checkpointed.encode(), retain=retain)
 
     def _send_live(self, connection: Connection) -> None:
         """The latest values once a commit brought new ones. At most once: who misses them sees the next."""
@@ -233,14 +262,14 @@ class Outbox:
             topic = topics.live(who.park, who.gateway)
             connection.publish(topic, payload, qos=0, expires_s=LIVE_INTERVALS * self._interval_s)
 
-    def _send_hashes(self, connection: Connection, stretch: Stretch, *, full: int) -> bool:
+    def _send_hashes(self, connection: Connection, progress: Progress, stretch: Stretch, *, full: int) -> bool:
         if connection.packet_limit:
             full = min(full, max(1, (connection.packet_limit - 2 * PACKET_OVERHEAD) // 67))
         if len(stretch.leaves) < full:
             return False
         who = self._log.identity
         first = stretch.next - len(stretch.leaves)
-        body = {"epoch": self._log.epoch.id, "from": first, "hashes": stretch.leaves}
+        body = {"epoch": progress.log.epoch.id, "from": first, "hashes": stretch.leaves}
         connection.publish(topics.hashes(who.park, who.gateway), canonical(body))
         stretch.leaves = []
         return True
@@ -253,19 +282,21 @@ class Outbox:
                 if code.is_failure:
                     logger.warning("broker refuses what is no record reason=%s", code)
             elif code.is_failure:
-                await self._set_aside(sent.seq, "" if sent.again else sent.kind, str(code))
+                await self._set_aside(sent, str(code))
             elif sent.again:
-                self._aside.discard(sent.seq)
-                await self._log.taken_after_all(sent.seq)
+                sent.of.aside.discard(sent.seq)
+                await sent.of.log.taken_after_all(sent.seq)
                 logger.info("record taken after all seq=%d", sent.seq)
             else:
-                self._settle(sent.seq)
+                sent.of.settle(sent.seq)
 
     async def _take_receipts(self, connection: Connection) -> None:
         while connection.arrived:
             topic, payload = connection.arrived.popleft()
             try:
-                receipt = await judge(payload, self._log)
+                receipt = await receive(payload, self._log)
+                if receipt is None:
+                    continue
                 who = self._log.identity
                 if topic != topics.receipt(who.park, who.gateway, receipt.auditor):
                     raise ReceiptRefused("stands on another topic")
@@ -276,96 +307,55 @@ class Outbox:
                 logger.debug("receipt ignored topic=%s %s", topic, error)
                 continue
             self._take(receipt)
-            self._progress_ms, self._resend_intervals = self._clock.boot_ms(), RESEND_INTERVALS
-        self._mark()
+            self._newest.witnessed(self._clock.boot_ms())
+        self._newest.mark()
 
-    async def _resend_if_overdue(self) -> None:
-        """Back to the last receipt when none comes for what was acknowledged long ago.
-
-        An auditor needs all below a checkpoint, so while records are still to be handed over none is owed.
-        """
-        witnessed = self._log.witnessed_by_all
-        owed = self._log.auditors and witnessed < min(self._acked, self._log.testimony)
-        now_ms = self._clock.boot_ms()
-        if not owed or self._left:
-            self._progress_ms = now_ms
-        elif now_ms > self._progress_ms + self._resend_intervals * self._interval_s * 1000:
-            logger.warning("no receipt for what was acknowledged: sending again from=%d", witnessed)
-            self._resend_intervals = min(2 * self._resend_intervals, RESEND_MOST)
-            self._progress_ms = now_ms
-            self._go_back()
+    def _resend_if_overdue(self) -> None:
+        for progress in self._all:
+            if progress.resend(self._clock.boot_ms()):
+                self._sent = {mid: sent for mid, sent in self._sent.items() if sent.of is not progress}
 
     async def _retry_aside(self, connection: Connection) -> None:
         """Once a day, records that were refused."""
         if self._clock.boot_ms() < self._retry_ms:
             return
         self._retry_ms = self._clock.boot_ms() + self._interval_s * 1000
-        due = await self._log.aside(self._clock.wall_ms() - RETRY_MS)
-        under_way = {sent.seq for sent in self._sent.values()}
-        for aside in [aside for aside in due if aside.seq not in under_way][: max(0, connection.room)]:
-            for seq, record, _ in await self._log.read(aside.seq, 1):
-                if seq == aside.seq and record is not None:
-                    raw = json.loads(record)
-                    topic = topics.topic_of(raw, interval_s=self._interval_s)
-                    self._sent[connection.publish(topic, record)] = _Sent(seq, raw["kind"], again=True)
-                    self._retry_ms = 0  # there may be more
+        under_way = {(sent.of, sent.seq) for sent in self._sent.values()}
+        for progress in self._all:
+            due = await progress.log.aside(self._clock.wall_ms() - RETRY_MS)
+            due = [aside for aside in due if (progress, aside.seq) not in under_way]
+            for aside in due[: max(0, connection.room)]:
+                for seq, record, _ in await progress.log.read(aside.seq, 1):
+                    if seq == aside.seq and record is not None:
+                        raw = json.loads(record)
+                        topic = topics.topic_of(raw, interval_s=self._interval_s)
+                        self._sent[connection.publish(topic, record)] = _Sent(progress, seq, raw["kind"], again=True)
+                        self._retry_ms = 0  # there may be more
 
-    async def _set_aside(self, seq: int, kind: str, reason: str) -> None:
-        """kind: "" where it was set aside before, which is no news."""
-        self._aside.add(seq)
-        await self._log.set_aside(seq, reason)
-        self._settle(seq)
-        if kind:
-            logger.warning("record set aside seq=%d kind=%s reason=%s", seq, kind, reason)
-            self._refused(seq, kind, reason)
+    async def _set_aside(self, sent: _Sent, reason: str) -> None:
+        """Named once: where it was set aside before, that is no news."""
+        sent.of.aside.add(sent.seq)
+        await sent.of.log.set_aside(sent.seq, reason, self._clock.wall_ms())
+        sent.of.settle(sent.seq)
+        if not sent.again:
+            logger.warning("record set aside seq=%d kind=%s reason=%s", sent.seq, sent.kind, reason)
+            self._refused(sent.seq, sent.kind, reason)
 
     async def _suspect_first(self, *, progress: bool) -> None:
         """After a loss: what is in flight is forgotten; a record over which every connection is lost is set aside."""
-        first = min((sent.seq for sent in self._sent.values() if not sent.again), default=-1)
-        if progress or first < 0:
-            self._suspect = (-1, 0)
-        elif first == self._suspect[0]:
-            self._suspect = (first, self._suspect[1] + 1)
-        else:
-            self._suspect = (first, 1)
+        in_flight = [sent for sent in self._sent.values() if not sent.again]
+        first = min(in_flight, key=lambda sent: (sent.of is not self._newest, sent.seq), default=None)
+        if progress or first is None:
+            self._suspect = (None, 0)
+            return
+        self._suspect = (first, self._suspect[1] + 1 if first == self._suspect[0] else 1)
         if self._suspect[1] >= FRUITLESS:
-            self._suspect = (-1, 0)
-            await self._set_aside(first, "record", "every connection was lost over it")
+            self._suspect = (None, 0)
+            await self._set_aside(first, "every connection was lost over it")
 
-    def _settle(self, seq: int) -> None:
-        """The broker has it, or will not have it."""
-        if seq >= self._acked:
-            self._done.add(seq)
-        while self._acked in self._done:
-            self._done.remove(self._acked)
-            self._acked += 1
-        self._mark()
-
-    def _mark(self) -> None:
-        held = min(self._acked, self._log.witnessed_by_all) if self._log.auditors else self._acked
-        self._log.delivered = max(self._log.delivered, held)
-
-    def _begin_again(self) -> None:
-        """What was in flight is forgotten, what was acknowledged is not sent again."""
-        self._sent.clear()
-        self._began_at = self._acked
-        self._stretches = stretches(self._log, self._acked)
-        self._checkpointed = ""
-
-    def _go_back(self) -> None:
-        """Everything since the last receipt counts as not acknowledged."""
-        self._acked = self._log.delivered
-        self._done.clear()
-        self._begin_again()
-
-    @property
-    def _slow(self) -> bool:
-        """Whether sending again did not help: a broker may have dropped what did not fit into an auditor's queue."""
-        return self._resend_intervals > 2 * RESEND_INTERVALS
-
-    def _may_send(self, n: int) -> bool:
+    def _may_send(self, rank: int, progress: Progress) -> bool:
         """The backlog of a metered uplink, and everything that was sent twice in vain, at PACED_PER_S."""
-        if not self._slow and not (self._metered and n > 0):
+        if not progress.is_slow and not (self._metered and rank > 0):
             return True
         now_ms = self._clock.boot_ms()
         self._credit = min(BURST, self._credit + (now_ms - self._credit_ms) / 1000 * PACED_PER_S)
@@ -377,7 +367,7 @@ class Outbox:
 
     def _patience_s(self) -> float:
         """How long to wait when nothing happens."""
-        if self._left and (self._metered or self._slow):
+        if self._left and (self._metered or any(progress.is_slow for progress in self._all)):
             return BURST / PACED_PER_S
         return min(ANSWER_S / 4, self._interval_s) if self._sent else float(self._interval_s)
 

@@ -7,19 +7,30 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from agent.evidence.log import Log
 from contract.tree import leaf_hash
 
 NEWEST = 1000  # records: about the last sweep of a large park; whoever is further behind drains the rest in parallel
 READ_AHEAD = 512  # a batch is unpacked as a whole anyway
 
 
+class Rows(Protocol):
+    """What is read of a log that is sent."""
+
+    @property
+    def size(self) -> int: ...
+
+    async def read(self, first: int, count: int) -> list[tuple[int, bytes | None, bytes]]:
+        """(index, record or None where it was given up, leaf hash) from an index on."""
+        ...
+
+
 @dataclass(slots=True)
 class Stretch:
     """Records from `next` up to `end` (None: as far as the log goes), and leaf hashes not yet published."""
 
-    log: Log
+    log: Rows
     next: int
     end: int | None = None
     leaves: list[str] = field(default_factory=list)
@@ -42,7 +53,7 @@ class Stretch:
         return seq, record
 
 
-def stretches(log: Log, first: int) -> list[Stretch]:
+def stretches(log: Rows, first: int) -> list[Stretch]:
     """What a connection has to send from an index on, the most urgent first."""
     newest = log.size - NEWEST
     if first >= newest:

@@ -54,9 +54,16 @@ class Known:
     def read(self) -> Checkpoint | None:
         """None where there is none, or none that can be read."""
         try:
-            return parse_checkpoint(parse_note(self._path.read_text(encoding="utf-8"))[0])
-        except (OSError, UnicodeDecodeError, NoteError):
+            return parse_checkpoint(parse_note(self.text())[0])
+        except NoteError:
             return None
+
+    def text(self) -> str:
+        """The signed note, "" where there is none that can be read."""
+        try:
+            return self._path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
 
     def write(self, note: str) -> None:
         """Replaces it; a disk that refuses is left alone."""

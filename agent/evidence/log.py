@@ -19,11 +19,21 @@ from pathlib import Path
 
 from nacl.signing import SigningKey
 
-from agent.evidence import ring
+from agent.evidence import ring, salvage
+from agent.evidence.ended import Ended, undelivered
 from agent.evidence.epochs import ROLLED_BACK, START, Known, judge
 from agent.evidence.keys import read_rekey
 from agent.evidence.store import Aside, Batch, Epoch, Receipt, Store, StoreDamaged, StoreError, StoreFull
-from contract.note import Checkpoint, VerifierKey, origin, public_raw, sign_checkpoint, verifier_key
+from contract.note import (
+    Checkpoint,
+    NoteError,
+    VerifierKey,
+    origin,
+    public_raw,
+    sign_checkpoint,
+    verifier_key,
+    verify_checkpoint,
+)
 from contract.records import Body as RecordBody
 from contract.records import Boot, Config, Event, Head, Pruned, Witness, encode, instant, new_salt
 from contract.tree import Frontier, TreeError, leaf_hash
@@ -32,6 +42,7 @@ from drivers.clock import Clock
 logger = logging.getLogger(__name__)
 WAITING_BYTES = 16 << 20  # of bodies kept in memory while the disk refuses: hours of a large park
 ROOTS_KEPT = 512  # sizes signed lately whose roots are at hand; older ones are computed from the stored hashes
+NAMED_LOOK_S = 1.0  # between looks whether what was salvaged is named by a commit
 ATTEMPTS = 4  # at making room for one commit: each grade of what can be given up
 
 
@@ -64,6 +75,7 @@ class Log:
         self.testimony = 0  # size up to and including the newest record that is neither `witness` nor `pruned`
         self.checkpoint = ""  # the newest signed note
         self.committed = asyncio.Event()  # set after each signature; whoever waits clears it
+        self.ended: list[Ended] = []  # older epochs whose end is not delivered
         self.bounds: ring.Bounds = lambda _slot_s: 1  # which slots bound a day or a billing period
         self.known: Callable[[str], None] = lambda _note: None  # told each checkpoint, for rollback detection
         self._store, self._clock, self._key = store, clock, key
@@ -78,6 +90,7 @@ class Log:
         self._note: tuple[int, str] | None = None
         self._roots: dict[int, bytes] = {}
         self._evictions: list[ring.Eviction] = []  # chosen, to go with the commit that names them
+        self._to_name: list[Pruned] = []  # what is gone from older epochs
         self._trouble = ""
 
     @property
@@ -159,6 +172,9 @@ class Log:
 
         A disk that refuses is no error here: what was added waits in memory for the next commit. StoreDamaged is.
         """
+        named, self._to_name = self._to_name, []
+        for pruned in named:
+            self.add(pruned)
         if self._records:
             self._gather()
         if not self._waiting:
@@ -212,8 +228,24 @@ class Log:
             return found
         return await self._store.records(self.epoch, first, count)
 
-    async def set_aside(self, seq: int, reason: str) -> None:
-        await self._store.set_aside(self.epoch, seq, reason, self._clock.wall_ms())
+    def incomplete(self) -> None:
+        """A body is gone before it was delivered: no receipt will cover it, those for less still count."""
+
+    async def look_back(self) -> None:
+        """Takes over what a store that was set aside still holds, and finds what older epochs have to be sent.
+
+        For a task of its own, once `resume` is done: it takes as long as the older epochs are large. StoreError.
+        """
+        named = await salvage.salvage(self._store, self.epoch, self.auditors, self.bounds)
+        self._to_name += named
+        self.ended = await undelivered(self._store, self.auditors)
+        self.committed.set()  # the outbox looks what there is
+        while named and (self._to_name or not self.is_durable):
+            await self._clock.sleep(NAMED_LOOK_S)
+        salvage.finish(self._store.directory)
+
+    async def set_aside(self, seq: int, reason: str, tried_ms: int) -> None:
+        await self._store.set_aside(self.epoch, seq, reason, tried_ms)
 
     async def aside(self, tried_before_ms: int) -> list[Aside]:
         return await self._store.aside(self.epoch, tried_before_ms)
@@ -330,6 +362,8 @@ async def open_log(
         epochs, damaged = await store.set_aside_damaged()
         await store.open()
     known = Known(store.directory)
+    if damaged is not None:
+        salvage.keep_last_signed(damaged, known.text())
     raw_key = public_raw(key)
     start = judge(
         epochs,
@@ -348,13 +382,26 @@ async def open_log(
     else:
         name = secrets.token_hex(16)
         vkey = verifier_key(origin(identity.park, identity.gateway, name), raw_key)
-        epoch = await store.begin_epoch(name, start.cause, vkey, Frontier().to_bytes())
+        if damaged is None and epochs and start.cause != ROLLED_BACK:
+            await _keep_last_signed(store, epochs[-1], known.text())
+        number = 1 + max((epoch.number for epoch in epochs), default=0)
+        epoch = await store.begin_epoch(name, start.cause, vkey, Frontier().to_bytes(), number=number)
         logger.warning("new epoch=%s cause=%s previous=%s", name, start.cause, start.previous)
     log = Log(store, identity, clock, key, replace(epoch), auditors)
     log.known = known.write
     await log.resume()
     log.add(Boot(start.cause, None if start.cause == START else start.previous, identity.version, start.rekey))
     return log
+
+
+async def _keep_last_signed(store: Store, epoch: Epoch, note: str) -> None:
+    """The checkpoint of an epoch's last commit, which the next commit would have taken along."""
+    try:
+        checkpoint = verify_checkpoint(note, epoch.vkey)
+    except NoteError:
+        return
+    if checkpoint.size <= epoch.size and (await store.frontier_at(epoch, checkpoint.size)).root() == checkpoint.root:
+        await store.conclude(epoch, epoch.delivered, (checkpoint.size, note))
 
 
 async def _differs(store: Store, epoch: Epoch, known: Checkpoint | None) -> bool:

@@ -33,6 +33,11 @@ class Epoch:
     frontier: bytes
     delivered: int
 
+    @property
+    def size(self) -> int:
+        """Records committed when it was read."""
+        return int.from_bytes(self.frontier[:8], "big")
+
 
 class Reader:
     """A store opened for reading only, beside a running agent or without one."""
@@ -70,6 +75,12 @@ class Reader:
         )
         for row in rows:
             yield from (item for item in reversed(list(unpack(base, *row))) if item[0] >= last_to)
+
+    def rows(self, epoch: Epoch) -> Iterator[tuple[int, int, bytes, bytes | None]]:
+        """(first index, commit's wall clock in ms, leaf hashes, packed bodies) of each commit, in order of the log."""
+        base, end = id_range(epoch)
+        sql = "SELECT id - ?1, at_ms, hashes, body FROM batch WHERE id >= ?1 AND id < ?2 ORDER BY id"
+        yield from self._db.execute(sql, (base, end))
 
     def index_of(self, epoch: Epoch, leaf: bytes) -> int | None:
         """Where the newest record with a leaf hash stands; reads hashes only."""

@@ -8,6 +8,7 @@ more than we have, or for another root, proves that this store was put back from
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -70,6 +71,21 @@ class Against(Protocol):
 async def judge(payload: bytes, log: Log) -> Receipt:
     """The receipt in a message or file. Raises ReceiptRefused, RolledBack; changes nothing."""
     return await check(payload, log.auditors, log)
+
+
+async def receive(payload: bytes, log: Log) -> Receipt | None:
+    """The receipt in a message or file; None if it is for an older epoch that is still being sent, which keeps it.
+
+    Raises ReceiptRefused, RolledBack, StoreError; changes nothing of the newest epoch.
+    """
+    try:
+        return await judge(payload, log)
+    except ReceiptRefused:
+        for ended in log.ended:
+            with contextlib.suppress(ReceiptRefused, RolledBack):
+                await ended.witness(await check(payload, log.auditors, ended))
+                return None
+        raise
 
 
 async def check(payload: bytes, auditors: Sequence[VerifierKey], log: Against) -> Receipt:

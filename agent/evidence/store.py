@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -21,15 +20,17 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from agent.evidence import ring
+from agent.evidence.lock import lock
 from agent.evidence.reader import DATABASE as DATABASE
 from agent.evidence.reader import Epoch as Epoch
 from agent.evidence.reader import Reader as Reader
 from agent.evidence.reader import StoreError as StoreError
-from agent.evidence.reader import read_rows, unpack
+from agent.evidence.reader import id_range, read_rows, unpack
 from agent.evidence.schema import COLUMNS, EPOCH_SHIFT, migrate
 from contract.tree import HASH_BYTES, Frontier
 
 T = TypeVar("T")
+MOST_EPOCHS = 1 << 20  # a number beyond that was damaged: so many starts anew no box survives
 CONDEMNED = "condemned"  # beside a database that turned out damaged while in use: the next start sets it aside
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _FULL = "SQLITE_FULL"
@@ -82,7 +83,7 @@ class Store:
         self.directory = directory
         self.path = directory / DATABASE
         self._hold = hold
-        self._lock = _lock(directory)
+        self._lock = lock(directory)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._db: sqlite3.Connection | None = None
         self._tight = False  # the disk itself is full: the file must not grow
@@ -95,8 +96,13 @@ class Store:
         """Moves a damaged database aside, never deletes it; gives what epochs could still be read, and where it is."""
         return await self._do(self._move_aside)
 
-    async def begin_epoch(self, id: str, cause: str, vkey: str, frontier: bytes) -> Epoch:
-        return await self._do(self._begin_epoch, id, cause, vkey, frontier)
+    async def epochs(self) -> list[Epoch]:
+        """As they stand now, oldest first."""
+        return await self._do(self._epochs)
+
+    async def begin_epoch(self, id: str, cause: str, vkey: str, frontier: bytes, *, number: int = 0) -> Epoch:
+        """number: its place among the epochs, 0: behind all of them."""
+        return await self._do(self._begin_epoch, id, cause, vkey, frontier, number)
 
     async def append(
         self,
@@ -145,6 +151,10 @@ class Store:
     async def receipts(self, epoch: Epoch) -> list[Receipt]:
         """Accepted receipts, oldest first."""
         return await self._do(self._receipts, epoch)
+
+    async def newest_checkpoint(self, epoch: Epoch) -> str | None:
+        """The signed note of greatest size, None where there is none."""
+        return await self._do(self._newest_checkpoint, epoch)
 
     async def evictions(self, epoch: Epoch, witnessed: int, bounds: ring.Bounds) -> list[ring.Eviction]:
         """What to give up to make room, where the newest epoch is witnessed up to a size: see `ring`."""
@@ -211,14 +221,13 @@ class Store:
             if found != columns:
                 raise StoreDamaged(f"{self.path}: table {table} has columns {', '.join(found) or 'none'}")
         for epoch in epochs[-1:]:
-            size = int.from_bytes(epoch.frontier[:8], "big")
-            if self._frontier_at(epoch, size).to_bytes() != epoch.frontier:
+            if self._frontier_at(epoch, epoch.size).to_bytes() != epoch.frontier:
                 raise StoreDamaged(f"{self.path}: the hashes do not make up the tree of epoch {epoch.id}")
 
     def _move_aside(self) -> tuple[list[Epoch], Path]:
         epochs: list[Epoch] = []
         try:
-            epochs = self._epochs()
+            epochs = [epoch for epoch in self._epochs() if 0 < epoch.number < MOST_EPOCHS]
         except (sqlite3.Error, UnicodeDecodeError):
             pass  # then nobody knows what epoch it was
         self._drop()
@@ -253,8 +262,8 @@ class Store:
         sql = "SELECT number, id, cause, vkey, frontier, delivered FROM epoch ORDER BY number"
         return [Epoch(*row) for row in self._connected().execute(sql)]
 
-    def _begin_epoch(self, id: str, cause: str, vkey: str, frontier: bytes) -> Epoch:
-        number = self._one("SELECT coalesce(max(number), 0) + 1 FROM epoch")
+    def _begin_epoch(self, id: str, cause: str, vkey: str, frontier: bytes, number: int) -> Epoch:
+        number = number or self._one("SELECT coalesce(max(number), 0) + 1 FROM epoch")
         self._run("INSERT INTO epoch VALUES (?, ?, ?, ?, ?, 0)", number, id, cause, vkey, frontier)
         return Epoch(number, id, cause, vkey, frontier, 0)
 
@@ -369,6 +378,11 @@ class Store:
         sql = "SELECT auditor, size, note FROM receipt WHERE epoch = ? ORDER BY id"
         return [Receipt(*row) for row in self._connected().execute(sql, (epoch.number,))]
 
+    def _newest_checkpoint(self, epoch: Epoch) -> str | None:
+        sql = "SELECT note FROM checkpoint WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"
+        row = self._connected().execute(sql, id_range(epoch)).fetchone()
+        return None if row is None else str(row[0])
+
     def _evictions(self, epoch: Epoch, witnessed: int, bounds: ring.Bounds) -> list[ring.Eviction]:
         older = [one for one in self._epochs() if one.number < epoch.number]
         return ring.choose(self._connected(), [*older, replace(epoch, delivered=witnessed)], bounds)
@@ -395,28 +409,3 @@ class Store:
 def _name(error: sqlite3.Error) -> str:
     """SQLite's own name of what went wrong, "" where the fault is not SQLite's."""
     return str(getattr(error, "sqlite_errorname", ""))
-
-
-@contextlib.contextmanager
-def held(directory: Path) -> Iterator[None]:
-    """The store's lock, for who changes what an agent relies on. Raises StoreError while an agent runs."""
-    handle = _lock(directory)
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(directory: Path) -> int:
-    """The lock that keeps a second agent from the same store. Raises StoreError."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreError(f"{directory}: {error.strerror}") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise StoreError(f"{directory}: another agent holds this store") from error
-    return handle

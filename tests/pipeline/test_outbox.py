@@ -6,10 +6,9 @@ import asyncio
 import gc
 import json
 import os
-import shutil
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -19,80 +18,21 @@ from typing import Any
 import jsonschema
 import paho.mqtt.client as paho
 import pytest
+from sent_log import START_S, Sender, needs_mosquitto, sending, sweep, until
 
 from agent.delivery import outbox as outbox_module
 from agent.delivery.mqtt import Broker, Connection, UplinkError, Will
-from agent.delivery.outbox import Outbox
 from agent.delivery.sending import NEWEST, stretches
-from agent.evidence.log import Log
-from agent.evidence.store import Receipt
 from agent.live import latest_values
 from bench.evidence_auditor import Auditor, free_port, make_log, mosquitto, reading
 from bench.evidence_clock import CONFIG
 from bench.evidence_proxy import Proxy
 from bench.fed import Fed, configuration
-from contract.records import Event, parse_instant
+from contract.records import Event
 from contract.schema_files import message_schemas
 from contract.topics import CONTENT_TYPE
 from drivers.clock import RealClock, VirtualClock
 from simulators.broker import embedded_broker
-
-START_S = parse_instant("2026-07-10T00:00:00Z") // 1000
-needs_mosquitto = pytest.mark.skipif(
-    not (shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")), reason="no mosquitto"
-)
-
-
-class Sender:
-    """A log with an outbox on it; receipts become witness records at once, as the recorder does it."""
-
-    def __init__(self, log: Log, port: int, **options: Any) -> None:
-        self.log = log
-        self.refused: list[tuple[int, str, str]] = []
-        self._commits: set[asyncio.Task[None]] = set()
-        self.outbox = Outbox(
-            log,
-            Broker("127.0.0.1", port, False),
-            options.pop("clock", RealClock(trusted=True)),
-            options.pop("interval_s", 900),
-            lambda *what: self.refused.append(what),
-            take=self._take,
-            **options,
-        )
-
-    def _take(self, receipt: Receipt) -> None:
-        if self.log.witness(receipt):
-            task = asyncio.create_task(self.log.commit())
-            self._commits.add(task)
-            task.add_done_callback(self._commits.discard)
-
-
-@asynccontextmanager
-async def sending(data: Path, port: int, *, audited: bool = False, **options: Any) -> AsyncIterator[Sender]:
-    store, log = await make_log(data, RealClock(trusted=True), audited=audited)
-    sender = Sender(log, port, **options)
-    running = asyncio.create_task(sender.outbox.run())
-    try:
-        yield sender
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await log.close()
-        await store.close()
-
-
-async def sweep(log: Log, n: int, meters: int = 10) -> None:
-    for meter in range(meters):
-        log.add(reading(meter, START_S + 900 * n))
-    await log.commit()
-
-
-async def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
-    for _ in range(round(limit_s / 0.02)):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    pytest.fail("it did not happen in time")
 
 
 @pytest.fixture
@@ -137,7 +77,7 @@ async def test_a_denied_topic_is_set_aside_named_and_taken_when_it_is_allowed(tm
                     break
                 await asyncio.sleep(0.05)
             assert len(held) == 5
-            await until(lambda: not sender.outbox._aside)
+            await until(lambda: not sender.outbox._newest.aside)
             assert await sender.log.aside(1 << 62) == []
 
 
@@ -208,7 +148,7 @@ async def test_a_broker_killed_with_all_it_acknowledged_is_given_it_again(tmp_pa
             await until(lambda: sender.outbox.connected)  # before the auditor is there: dropped once more
             await until(lambda: not sender.outbox.waiting)
             with Auditor("127.0.0.1", port) as auditor:
-                sender.outbox._progress_ms -= 10 * 900_000  # some hours without a receipt
+                sender.outbox._newest.progress_ms -= 10 * 900_000  # some hours without a receipt
                 sender.log.committed.set()
                 await until(lambda: sender.log.delivered >= 32)
                 await until(lambda: set(range(32)) <= set(auditor.ledger.hashes.get(sender.log.epoch.id, ())))
