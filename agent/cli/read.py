@@ -37,7 +37,11 @@ REFERENCE = {3: 4, 4: 3}  # function → first digit of the number that manuals 
         "printed on standard output and the exit code is 1, or 69 where the port is unavailable.",
     )
 )
-@click.option("--config", type=click.Path(path_type=Path), help=t("配置文件,与 --meter 同用", "with --meter"))
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help=t("与 --meter 同用;与 --model 同用时取其 site_files", "with --meter; with --model its site_files"),
+)
 @click.option("--meter", metavar="ID")
 @click.option("--port", help="/dev/… | socket://host:port | tcp://host:port (Modbus TCP) | rfc2217://host:port")
 @click.option("--protocol", type=click.Choice(METER_PROTOCOLS))

@@ -148,7 +148,8 @@ class Target:
 
 def target_of(options: Options) -> Target:
     """Raises a usage error, or Failure 78 with every fault of the configuration."""
-    return _configured(options) if options.config is not None else _ad_hoc(options)
+    described = options.address is not None or options.unit is not None
+    return _ad_hoc(options) if options.config is None or (described and options.meter is None) else _configured(options)
 
 
 def _configured(options: Options) -> Target:
@@ -213,9 +214,9 @@ def _ad_hoc(options: Options) -> Target:
 
 def _model(options: Options, protocol: str, items: tuple[str, ...]) -> dict[str, Any]:
     """{"id", "data"} of the model named, the protocol's own, or a makeshift for Modbus registers read by address."""
-    from config.meter_models import load_models  # ruamel: only for verbs that need it
+    from agent.cli.site_files import site_models  # ruamel: only for verbs that need it
 
-    models = load_models()
+    models = site_models(options.config)
     name = options.model or protocol
     if name not in models:
         if options.model is None and items:

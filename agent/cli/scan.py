@@ -94,6 +94,11 @@ class Outcome:
 @click.option("--framings", type=_Words(), default=(), help="8E1,8N1")
 @click.option("--units", type=NUMBERS, default=tuple(range(1, 248)), help=t("Modbus 站号,如 1-32", "Modbus: 1-32"))
 @click.option("--listen", "listen_s", type=DURATION, default=LISTEN_S, help=t("先听多久", "listen first for so long"))
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help=t("用该配置的 site_files(缺省:--write 的 .yaml)", "with its site_files; else those of the .yaml to write"),
+)
 @click.option("--labels", type=click.Path(path_type=Path), help=t("表号清单(csv/xlsx),按末几位对应", "labels, matched"))
 @click.option(
     "--write", "write_to", type=click.Path(path_type=Path), help=t("追加到配置", "append to") + " .yaml | .csv"
@@ -108,6 +113,7 @@ def scan(
     framings: tuple[str, ...],
     units: tuple[int, ...],
     listen_s: float,
+    config: Path | None,
     labels: Path | None,
     write_to: Path | None,
     line_id: str | None,
@@ -137,8 +143,10 @@ def scan(
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    if config is None and write_to is not None and write_to.suffix.lower() in (".yaml", ".yml") and write_to.exists():
+        config = write_to
     search, clock = Search(steps), RealClock()
-    outcome = asyncio.run(scanned(port, opened, search, clock, listen_s, _Progress(search)))
+    outcome = asyncio.run(scanned(port, opened, search, clock, listen_s, _Progress(search), meter_models(config)))
     silent = match(known, outcome.found)
     if as_json:
         document(as_object(port, outcome, silent))
@@ -156,13 +164,19 @@ def scan(
 
 
 async def scanned(
-    name: str, port: Port, search: Search, clock: Clock, listen_s: float, tell: Callable[[Step | Found], None]
+    name: str,
+    port: Port,
+    search: Search,
+    clock: Clock,
+    listen_s: float,
+    tell: Callable[[Step | Found], None],
+    models: list[MeterModel],
 ) -> Outcome:
     """Listens, then searches. Exit 69 where the port is unavailable before anything was found."""
     outcome, loop = Outcome(), asyncio.get_running_loop()
     settings = search.steps[0].settings if search.steps else Settings()
     line = Line("scan", port, settings, clock, latency_s=latency_s(name))
-    scanner = Scanner(line, search, meter_models(), tell)
+    scanner = Scanner(line, search, models, tell)
     began = loop.time()
     try:
         await listen_first(port, settings, listen_s)
@@ -192,11 +206,11 @@ async def scanned(
 
 
 @cache
-def meter_models() -> list[MeterModel]:
-    """The Modbus models shipped with the program."""
-    from config.meter_models import load_models  # ruamel: only for verbs that need it
+def meter_models(config: Path | None = None) -> list[MeterModel]:
+    """The Modbus models shipped with the program, and the site's own. Exit 78 where those are faulty."""
+    from agent.cli.site_files import site_models  # ruamel: only for verbs that need it
 
-    models = {file.data["id"]: file.data for file in load_models().values() if file.data["protocol"] == "modbus"}
+    models = {file.data["id"]: file.data for file in site_models(config).values() if file.data["protocol"] == "modbus"}
     return [parse(data) for data in models.values()]
 
 

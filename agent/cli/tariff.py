@@ -15,11 +15,8 @@ import click
 
 from agent.cli import Failure
 from agent.cli.output import document, notice, table
-from agent.cli.words import language, t
-from config.compose import compose, decode
-from config.faults import Findings
-from config.library import library
-from config.schedule_files import ScheduleFileError
+from agent.cli.site_files import site_library
+from agent.cli.words import t
 from contract.schedule import Holidays, Schedule
 from contract.tariff import Tariff
 
@@ -97,22 +94,8 @@ def parse_moment(text: str, local_offset_s: int = LOCAL_OFFSET_S) -> int:
         raise ValueError(wrong) from error
 
 
-def _site(config: Path, findings: Findings) -> Path | None:
-    """The directory that a configuration names in `site_files`; nothing else of it is looked at."""
-    text = decode(config.read_bytes(), findings)
-    data = None if text is None else compose(text, findings)
-    named = data.get("site_files") if isinstance(data, dict) else None
-    return config.resolve().parent / named if isinstance(named, str) else None
-
-
 def _rule(names: tuple[str, ...], config: Path | None) -> Tariff:
-    findings = Findings(str(config))
-    try:
-        found = library(None if config is None else _site(config, findings), findings)
-    except (ScheduleFileError, OSError) as error:
-        raise Failure(str(error), 78) from error
-    if found is None or findings.faults:
-        raise Failure(findings.result(None).fault_texts(language()), 78)
+    found = site_library(config)
     files, lists = found.schedules, found.holidays
     unknown = [name for name in names if name not in files]
     if unknown:

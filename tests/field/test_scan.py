@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from benches import NOON, Bench, effective, sixty
 
+from agent.cli import Failure
 from agent.cli.check_online import Online, ask_line, line_of
 from agent.cli.scan import Outcome, as_object, meter_models, scanned
 from agent.cli.scan_labels import Label, fits, match, read_labels
@@ -22,6 +23,7 @@ from agent.cli.scan_sheet import write_sheet
 from agent.cli.scan_write import NotWritten, append
 from agent.field.scanning import Found
 from agent.field.search import Search, Step, first_steps, short_address
+from config.meter_models import SHIPPED
 from drivers.clock import VirtualClock
 from drivers.ports import Settings
 from simulators.faults import Fault
@@ -42,7 +44,9 @@ def scan_line(config: dict[str, Any], faults: list[Fault], line: str, search: Se
             if isinstance(what, Found) and "found_at" in more:
                 more["found_at"].append((loop.time() - began, what))
 
-        task = loop.create_task(scanned(PORTS[line], bench.ports[line], search, clock, 5.0, tell))
+        task = loop.create_task(
+            scanned(PORTS[line], bench.ports[line], search, clock, 5.0, tell, more.get("models") or meter_models())
+        )
         if "cancel_after" in more:
             loop.call_later(more["cancel_after"], task.cancel)
         outcome = await task
@@ -234,6 +238,24 @@ def test_the_sheet_is_sorted_by_last_digits_and_escapes_what_it_shows(tmp_path: 
 
 def test_every_shipped_model_can_be_asked_for() -> None:
     assert {"acrel-dtsd1352", "abb-b23"} <= {model.id for model in meter_models()}
+
+
+def test_a_model_of_the_site_is_known_to_scan(tmp_path: Path) -> None:
+    shipped = (SHIPPED / "acrel-dtsd1352.yaml").read_text(encoding="utf-8")
+    (tmp_path / "ours" / "meters").mkdir(parents=True)
+    own = tmp_path / "ours" / "meters" / "acrel-of-ours.yaml"
+    own.write_text(shipped.replace("id: acrel-dtsd1352\nalso: [acrel-adl3000]", "id: acrel-of-ours"), encoding="utf-8")
+    site = tmp_path / "site.yaml"
+    site.write_text("site_files: ours\n", encoding="utf-8")  # nothing else of it is looked at
+    config = a_park(tmp_path, "id: a, protocol: modbus, unit: 3, model: acrel-dtsd1352")
+    steps = first_steps(("modbus",), bauds=(2400,), framings=("8E1",), units=(3,))
+    [found] = scan_line(config, [], "east", Search(steps), models=meter_models(site)).found
+    assert {found.model, *found.others} == {"acrel-dtsd1352", "acrel-of-ours"}
+    own.write_text("id: [", encoding="utf-8")
+    meter_models.cache_clear()
+    with pytest.raises(Failure, match=r"acrel-of-ours\.yaml") as refused:
+        meter_models(site)
+    assert refused.value.exit_code == 78
 
 
 def figures() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from agent.cli import cli
+from agent.cli.read_target import Options, target_of
 from config.load import load
 from config.meter_models import SHIPPED
 from config.schedule_files import DIRECTORY
@@ -37,6 +40,14 @@ def site(tmp_path: Path) -> Path:
     (tmp_path / "ours" / "schedules" / "holidays-2027.yaml").write_text(HOLIDAYS, encoding="utf-8")
     (tmp_path / "site.yaml").write_text(SITE, encoding="utf-8")
     return tmp_path
+
+
+def test_a_meter_described_by_options_may_be_of_a_model_of_the_site(site: Path) -> None:
+    described = Options(config=site / "site.yaml", port="/dev/ttyUSB0", unit=7, model="no-name-3000")
+    assert target_of(described).model_data["id"] == "no-name-3000"
+    assert target_of(described).line["port"] == "/dev/ttyUSB0"
+    with pytest.raises(click.UsageError, match="no model no-name-3000"):
+        target_of(replace(described, config=None))
 
 
 def faults(site: Path) -> list[str]:
