@@ -109,6 +109,7 @@ class MemoryLog:
     clock: Hand
     identity: Identity
     records: list[tuple[Head, Body]] = field(default_factory=list)
+    committed: int = 0  # so many of them
     config: str = ""
     is_durable: bool = True
 
@@ -134,7 +135,7 @@ class MemoryLog:
         return head.seq
 
     async def commit(self) -> None:
-        """Nothing to make durable."""
+        self.committed = len(self.records)
 
     def since(self, from_s: int, to_s: int, kinds: Collection[str] = ()) -> Iterator[tuple[int, Body]]:
         """What agent.ledger.restore.recent gives of a store."""
@@ -155,8 +156,9 @@ class MemoryLog:
                 yield head.seq, body
 
     def past_of(self, meter: str, _before_s: int, interval_s: int) -> dict[int, Stood]:
+        """What agent.ledger.past.past_of gives of a store, which holds what was committed."""
         found: dict[int, Stood] = {}
-        for head, body in self.records:
+        for head, body in self.records[: self.committed]:
             if isinstance(body, Reading) and body.meter == meter and body.slot is not None:
                 found[parse_slot(body.slot)] = Stood(head.seq, body.revision, body)
             elif isinstance(body, Gap) and body.meter == meter:

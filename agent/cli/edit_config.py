@@ -13,20 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from agent.cli import Failure
+from agent.cli.output import notice
 from agent.cli.places import local_text
+from agent.cli.words import language
 
 SPOKEN = re.compile(r"[A-Za-z\u4e00-\u9fff][\w./-]*")  # needs no quotes to be read as text
 Change = Callable[[Any], None]  # takes the file's content as ruamel's round-trip mapping
 
 
 def edit(path: Path, change: Change) -> dict[str, Any]:
-    """Applies a change to the file; gives the effective configuration that it has now.
+    """Applies a change to the file, says what is new to notice of it; gives the effective configuration it has now.
 
     Exit 78 with every fault if the changed file would not be valid: then the old one stays as it is. Exit 74 where the
     directory refuses.
     """
     from config.load import load  # pydantic and ruamel: only for verbs that change a configuration
 
+    noticed = load(path).notices
     yaml = _yaml()
     content = yaml.load(path.read_text("utf-8"))
     change(content)
@@ -50,6 +53,9 @@ def edit(path: Path, change: Change) -> dict[str, Any]:
             aside.unlink(missing_ok=True)
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}", 74) from error
+    for said in loaded.notices:
+        if said not in noticed:
+            notice(said.text(language()))
     return loaded.config
 
 

@@ -42,7 +42,9 @@ OWN = (
 @click.option("--address", default=None)
 @click.option("--unit", default=None)
 @click.option("--serial", default=None)
-@click.option("--multiplier", type=REGISTER, default=None, help=t("默认同旧表", "the old one's if not told"))
+@click.option(
+    "--multiplier", type=REGISTER, metavar="N", default=None, help=t("默认同旧表", "the old one's if not told")
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="digits=6")
 def replace_meter(
     path: Path,

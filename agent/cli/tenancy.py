@@ -23,7 +23,7 @@ from contract.records import plain, slot_instant
 @click.option("--out", "leaving", multiple=True, metavar="TENANT", help=t("默认全部", "everybody if not told"))
 @click.option("--in", "coming", default=None, metavar="TENANT")
 @click.option("--name", default=None, help=t("新租户名称", "name of a new tenant; stays in the file"))
-@click.option("--share", type=REGISTER, default=None, help="0.375")
+@click.option("--share", type=REGISTER, metavar="SHARE", default=None, help="0.375")
 @click.option("--import", "register", type=REGISTER, default=None, help=t("交接示数", "the register at hand-over"))
 def tenancy(
     path: Path,

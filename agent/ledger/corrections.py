@@ -56,19 +56,25 @@ class Corrections:
         self._backfills.append(backfilled)
 
     async def apply(self, now_ms: int) -> None:
-        """Writes revisions for everything that waits. The log is committed first: the past is read from the store."""
+        """Writes revisions for everything that waits; what cannot be made durable now waits on.
+
+        The log is committed before each: the past is read from the store, and two orders may be about one meter.
+        """
         orders = [] if self._inbox is None else self._inbox.waiting(set(self._meters), now_ms)
         orders = [order for order in orders if order.name not in {taken.name for taken in self._taken}]
-        if not self._backfills and not orders:
-            return
-        await self._log.commit()
-        if not self._log.is_durable:
-            return  # the past would lack what waits in memory
-        backfills, self._backfills = self._backfills, []
-        for meter, witnesses in _by_meter(backfills).items():
-            await self._revise(self._meters[meter], witnesses, "backfill")
+        if self._backfills and await self._is_durable():
+            backfills, self._backfills = self._backfills, []
+            for meter, witnesses in _by_meter(backfills).items():
+                await self._revise(self._meters[meter], witnesses, "backfill")
         for order in orders:
+            if not await self._is_durable():
+                return
             await self._order(order)
+
+    async def _is_durable(self) -> bool:
+        """Whether the store holds everything that was written so far."""
+        await self._log.commit()
+        return self._log.is_durable
 
     def committed(self) -> None:
         """After a commit: what was taken from the inbox goes, once it is durable."""

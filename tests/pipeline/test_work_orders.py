@@ -116,6 +116,13 @@ def test_a_move_ends_the_short_form_and_begins_the_next_tenancy(file: Path):
     assert [x["to"] for x in config["tenancies"] if x["tenant"] == "bolt"] == ["2026-07-19T16:00:00Z"]
 
 
+def test_a_tenant_of_a_common_point_is_said_to_use_its_energy_alone(file: Path):
+    file.write_text(file.read_text("utf-8").replace("manual, tenant: cord,", "manual, role: public,"), "utf-8")
+    move = ["tenancy", "--config", file, "--point", "m-9", "--at"]
+    assert "has the role public and the tenant cord" in call(*move, "2026-07-15 10:00", "--in", "cord").output
+    assert "has the role public" not in call(*move, "2026-07-15 12:00", "--out", "cord").output  # noticed already
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -150,6 +157,17 @@ def test_a_manual_meter_is_billed_from_sheet_to_sheet(file: Path, tmp_path: Path
     steps = [i for i in park.bodies(Interval) if i.tenant == "cord"]
     assert {i.kwh for i in steps} == {1}
     assert [r.quality for r in park.bodies(Reading) if r.method == "manual"] == ["measured"] * 2
+    assert park.findings() == []
+
+
+def test_readings_of_one_meter_left_in_two_orders_make_the_energy_between_them(file: Path):
+    park = played(file, {"m-1": Run()})
+    park.run("2026-07-15T05:00:00Z")
+    for at, kwh in (("2026-07-15 12:00", "160.00"), ("2026-07-15 08:00", "100.00")):  # 04:00 and 00:00 UTC
+        call("reading", "add", "--config", file, "--meter", "m-9", "--at", at, "--import", kwh)
+    park.run("2026-07-15T05:15:00Z")
+    billed = [i for i in park.latest(Interval).values() if i.tenant == "cord"]
+    assert (len(billed), sum(i.kwh for i in billed)) == (16, Decimal("60.00"))
     assert park.findings() == []
 
 
