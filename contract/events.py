@@ -87,5 +87,9 @@ EVENTS: dict[str, EventCode] = {
     "config_refused": EventCode("新配置有误,沿用旧配置", "a new configuration is wrong, the old one stays", _GATEWAY),
     "disk_low": EventCode("磁盘空间不足", "disk space is low", _GATEWAY),
     "receipt_refused": EventCode("审计回执无效", "an auditor's receipt does not verify", _GATEWAY),
-    "schedule_missing": EventCode("无适用的分时方案", "no tariff schedule is valid", ("gateway", "point")),
+    "schedule_missing": EventCode(
+        "无适用的分时方案,或该年没有节假日表",
+        "no tariff schedule is valid, or the year has no holiday list",
+        ("gateway", "point"),
+    ),
 }

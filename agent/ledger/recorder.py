@@ -21,6 +21,7 @@ from agent.ledger.clock_witness import ClockWitness
 from agent.ledger.corrections import Corrections, PastOf, no_past
 from agent.ledger.inbox import Inbox
 from agent.ledger.metered import Metered, point_at, states_another
+from agent.ledger.schedule_witness import ScheduleWitness
 from agent.ledger.slots import Known, SlotReading
 from agent.ledger.timekeeping import Timekeeper, Undated
 from agent.reading import (
@@ -73,6 +74,7 @@ class Recorder:
         self._refusals: list[tuple[int, str, str]] = []
         self.time = Timekeeper(clock)
         self._clocks = ClockWitness()
+        self._schedules = ScheduleWitness()
         self.remember: Callable[[], None] = lambda: None  # reads the books back once there is a time to read them by
         self.alive_ms = clock.boot_ms()
 
@@ -144,12 +146,21 @@ class Recorder:
         state, _ = self._clock.sync()
         if state != "none":
             now_ms = self._clock.wall_ms()
+            self._watch_schedules(self._plan.slot_floor(now_ms // 1000))
             for metered in self.meters.values():
                 self._gaps(metered, metered.slots.overdue(now_ms), None)
             await self.corrections.apply(now_ms)
             self._books.derive(now_ms // 1000, self._log.add)
         await self._log.commit()
         self.corrections.committed()
+
+    def _watch_schedules(self, step_s: int) -> None:
+        for point, schedule, period in self._schedules.take(self._plan, step_s):
+            logger.warning("schedule_missing point=%s schedule=%s %s", point, schedule, period)
+            details = {"period": period} | ({} if schedule is None else {"schedule": schedule})
+            scope: Scope = "gateway" if point is None else "point"
+            whose = point or self._log.identity.gateway
+            self._event(scope, whose, "schedule_missing", details, at_ms=step_s * 1000)
 
     def _name_refusals(self) -> None:
         """One event for all records of a kind that the broker refused for one reason."""
