@@ -1,10 +1,11 @@
 """A simulated month: what every tenant's statement says against what the park truly used.
 
-    python -m bench.month [--meters 60] [--days 31] [--seed 1] [--profile] [--late 0]
+    python -m bench.month [--meters 60] [--days 31] [--seed 1] [--profile | --freeze] [--clock-off 0] [--late 0]
 
 Noise (readings lost at random, single false registers), three outages (a meter, a line, the gateway), one replaced
 meter, one ratio change, one move. Readings go to the recorder directly; slots, validation, revisions, days and
-statements are the gateway's own. `--profile`: the meters that fell silent answer from their load profile afterwards.
+statements are the gateway's own. `--profile`: the meters that fell silent answer from their load profile afterwards,
+`--freeze`: from the freezes that they take at whole hours; `--clock-off`: seconds by which their clocks may be wrong.
 `--late`: seconds that a sweep takes, as on a slow line, so that slots lie between two looks (not those of statements).
 Exit 1 if a statement is off by more than one register count a segment, or an interval is lost.
 """
@@ -20,11 +21,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 from agent.reading import Backfilled, Missed, SweepDone, Witness
 from bench.fed import Fed, configuration
-from contract.records import Interval, Reading, Source, Span, Statement, instant, parse_slot, slot_instant
+from contract.records import (
+    Interval,
+    Reading,
+    Source,
+    Span,
+    Statement,
+    instant,
+    parse_instant,
+    parse_slot,
+    slot_instant,
+)
+from simulators.household import drawn
 from simulators.park import Truth
 
 STEP_S = 900
@@ -32,6 +44,8 @@ BEGIN_S = parse_slot("2026-06-30T16:00:00Z")  # local midnight of 1 July
 COUNT = Decimal("0.01")
 LOST = 0.004  # of readings that never come
 FALSE = 0.0005  # of readings that are confirmed and wrong
+REMEMBERED_S = {"load_profile": STEP_S, "freeze": 3600}  # what a meter keeps of itself, and how often
+Memory = Literal["load_profile", "freeze"]
 
 
 @dataclass
@@ -119,7 +133,13 @@ class Outages:
 
 
 def play(
-    meters: int = 60, days: int = 31, seed: int = 1, *, profile: bool = False, late_s: int = 0
+    meters: int = 60,
+    days: int = 31,
+    seed: int = 1,
+    *,
+    memory: Memory | None = None,
+    clock_off_s: int = 0,
+    late_s: int = 0,
 ) -> tuple[Fed, Truth, Outcome]:
     """Plays the month; gives the park as it ended, its truth and what its statements came to."""
     started = time.monotonic()
@@ -149,24 +169,29 @@ def play(
                 shown = {"import": shown["import"] + random_.choice([500, -300])}
                 shown = {"import": max(shown["import"], Decimal("0.00"))}
             fed.take(fed.look(metered.id, shown))
-        if profile:
-            _backfill(fed, truth, edge)
+        if memory is not None:
+            _backfill(fed, truth, edge, memory, clock_off_s)
         fed.take(SweepDone("l-1", slot_s))
         fed.settle()
-    return fed, truth, _judge(fed, truth, end_s, started, exactly=profile)
+    exactly = memory is not None and clock_off_s == 0
+    return fed, truth, _judge(fed, truth, end_s, started, exactly=exactly)
 
 
-def _backfill(fed: Fed, truth: Truth, edge: bool) -> None:
+def _backfill(fed: Fed, truth: Truth, edge: bool, memory: Memory, clock_off_s: int) -> None:
     """Meters remember: what the sweep just read left estimated, and slots that bound a statement, are asked again."""
     found: dict[str, list[Witness]] = {}
     for head, body in reversed(fed.log.records):
         if head.boot_ms < fed.clock.boot_ms() - 30_000:
             break
         if isinstance(body, Reading) and body.slot is not None and (edge or body.quality != "measured"):
-            at_ms = parse_slot(body.slot) * 1000
+            slot_s = parse_slot(body.slot)
+            if slot_s % REMEMBERED_S[memory]:
+                continue
+            off_s = drawn(truth.seed, body.meter, "clock") % (2 * clock_off_s + 1) - clock_off_s
+            at_ms = (slot_s - off_s) * 1000
             registers = {"import": truth.registers(body.meter, at_ms)["import"]}
             source = Source(instant(at_ms), fed.clock.boot_ms(), registers, None, [], [])
-            found.setdefault(body.meter, []).append(Witness(at_ms, registers, "load_profile", source))
+            found.setdefault(body.meter, []).append(Witness(at_ms, registers, memory, source))
     for meter, witnesses in found.items():
         fed.take(Backfilled(meter, tuple(witnesses)))
 
@@ -184,7 +209,7 @@ def _judge(fed: Fed, truth: Truth, end_s: int, started: float, *, exactly: bool)
             continue
         start_s = max(parse_slot(statement.from_), BEGIN_S)
         used = truth.tenant_kwh(statement.tenant, start_s * 1000, end_s * 1000)
-        # a register is read up to two seconds late at each end of a segment, and shows whole counts
+        # registers show whole counts, and are not of the very bounds
         allowed = sum(
             (Fraction(segment.multiplier) * Fraction(COUNT) for segment in statement.segments), Fraction(0)
         ) + _drift(fed, truth, statement)
@@ -218,11 +243,9 @@ def _drift(fed: Fed, truth: Truth, statement: Statement) -> Fraction:
         for seq, slot in ((segment.start_seq, segment.from_), (segment.end_seq, segment.to)):
             body = fed.log.records[seq][1]
             assert isinstance(body, Reading)
-            slot_ms = parse_slot(slot) * 1000
-            read = body.sources[-1].read_at if body.method == "live" else None
-            if read is not None:
-                read_ms = slot_ms + 2_000
-                late += truth.point_kwh(segment.point, slot_ms, read_ms)
+            if body.quality == "measured":
+                slot_ms, read_ms = parse_slot(slot) * 1000, parse_instant(str(body.sources[-1].read_at))
+                late += truth.point_kwh(segment.point, min(slot_ms, read_ms), max(slot_ms, read_ms))
     return late
 
 
@@ -241,7 +264,9 @@ def _interval_errors(fed: Fed, truth: Truth) -> dict[str, list[Fraction]]:
 
 
 def _method(ends: list[Any]) -> str:
-    worst = max(ends, key=lambda r: ("measured", "interpolated", "estimated", "substituted").index(r.quality))
+    """How the worse end was found; of two that are as good the one that was not read live."""
+    qualities = ("measured", "interpolated", "estimated", "substituted")
+    worst = max(ends, key=lambda end: (qualities.index(end.quality), end.method != "live"))
     return f"estimated {worst.estimate}" if worst.estimate else str(worst.method)
 
 
@@ -262,9 +287,19 @@ if __name__ == "__main__":
     parser.add_argument("--meters", type=int, default=60)
     parser.add_argument("--days", type=int, default=31)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--profile", action="store_true")
+    memory = parser.add_mutually_exclusive_group()
+    memory.add_argument("--profile", action="store_const", const="load_profile", dest="memory")
+    memory.add_argument("--freeze", action="store_const", const="freeze", dest="memory")
+    parser.add_argument("--clock-off", type=int, default=0, metavar="S")
     parser.add_argument("--late", type=int, default=0, metavar="S")
     options = parser.parse_args()
-    _, _, found = play(options.meters, options.days, options.seed, profile=options.profile, late_s=options.late)
+    _, _, found = play(
+        options.meters,
+        options.days,
+        options.seed,
+        memory=options.memory,
+        clock_off_s=options.clock_off,
+        late_s=options.late,
+    )
     print("\n".join([*table(found), *found.failures]))
     sys.exit(bool(found.failures))
