@@ -159,9 +159,7 @@ class Auditor:
             self._stirred.notify_all()
 
 
-async def make_log(
-    data: Path, clock: Clock, *, audited: bool = True, key: Ed25519PrivateKey = KEY
-) -> tuple[Store, Log]:
+async def make_log(data: Path, clock: Clock, *, audited: bool = True, key: SigningKey = KEY) -> tuple[Store, Log]:
     """A store with its log, its configuration committed."""
     store = Store(data, clock.hold)
     log = await open_log(store, Identity(PARK, GATEWAY, "0.1.0"), clock, key, pinned([AUDITOR_VKEY] if audited else []))

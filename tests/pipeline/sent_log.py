@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 
 from agent.delivery.mqtt import Broker
 from agent.delivery.outbox import Outbox
@@ -52,7 +52,7 @@ class Sender:
 
 @asynccontextmanager
 async def sending(
-    data: Path, port: int, *, audited: bool = False, key: Ed25519PrivateKey = KEY, **options: Any
+    data: Path, port: int, *, audited: bool = False, key: SigningKey = KEY, **options: Any
 ) -> AsyncIterator[Sender]:
     store, log = await make_log(data, RealClock(trusted=True), audited=audited, key=key)
     sender = Sender(log, port, **options)

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 from sent_log import needs_mosquitto, sending, sweep, until
 
 from agent.cli.verify import open_evidence
@@ -24,12 +24,12 @@ from contract.tree import leaf_hash
 from contract.verify import verify
 from drivers.clock import RealClock
 
-OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
+OTHER = SigningKey(bytes(range(64, 96)))
 NOWHERE = 9  # a port where no broker is
 
 
 async def live(
-    data: Path, *, sweeps: int = 3, key: Ed25519PrivateKey = KEY, audited: bool = True, cleanly: bool = True
+    data: Path, *, sweeps: int = 3, key: SigningKey = KEY, audited: bool = True, cleanly: bool = True
 ) -> str:
     """One life without a broker; its epoch."""
     store, log = await make_log(data, RealClock(trusted=True), audited=audited, key=key)
@@ -59,14 +59,14 @@ def records(data: Path, epoch: str) -> dict[int, bytes]:
         reader.close()
 
 
-def findings(data: Path, epoch: str, key: Ed25519PrivateKey = KEY) -> set[str]:
+def findings(data: Path, epoch: str, key: SigningKey = KEY) -> set[str]:
     """What a verifier says of bytes and tree."""
     result = verify(open_evidence(data, epoch), public_raw(key), auditors=[AUDITOR_VKEY])
     return {f["code"] for f in result["findings"]} & {"hash", "hole", "root", "receipt", "order", "seq", "truncated"}
 
 
 async def deliver(
-    data: Path, old: str, *, audited: bool = True, whole: bool = True, key: Ed25519PrivateKey = KEY
+    data: Path, old: str, *, audited: bool = True, whole: bool = True, key: SigningKey = KEY
 ) -> dict[int, bytes]:
     """A life with broker and auditor until the old epoch is delivered; what the auditor has of it."""
     port = free_port()
