@@ -24,7 +24,7 @@ from audit.periods import periods_from_texts
 from audit.writer import Taken, Writer
 from bench.fed import Fed, configuration
 from contract import note
-from contract.records import encode, parse_instant
+from contract.records import Event, encode, instant, parse_instant
 from contract.tree import Frontier, leaf_hash
 
 YAML = """
@@ -70,12 +70,13 @@ def make(
     serials: dict[int, tuple[str, str]] | None = None,
     silent: Collection[tuple[str, int]] = (),
     model: str = "",
+    accepted: bool = False,
     fixed: str = "0",
 ) -> Park:
     """A store of so many days.
 
     serials: day → (meter, what it says it is at noon). silent: (meter, day), all of it but midnight.
-    model: of the Modbus meter that t-bolt has instead.
+    model: of the Modbus meter that t-bolt has instead. accepted: as `hubiao commission` does it, after the first hour.
     """
     begin_s = parse_instant(f"{first}T00:00:00.000Z") // 1000 - 8 * 3600
     names = {"m-000": "role: master, ct: 200/5, multiplier: 40", **{m: said for m, (said, _, _) in METERS.items()}}
@@ -111,6 +112,9 @@ def make(
             fed.take(Stated(serials[day][0], fed.clock.wall_ms(), serials[day][1], {}))
         dumb = [meter for meter, when in silent if when == day and hour]
         fed.sweep(begin_s + step * STEP_S, silent=dumb, late_ms=500, each_ms=0)
+        if accepted and not step:
+            at = instant(fed.clock.wall_ms())
+            fed.log.add(Event("meter", "m-102", "accepted", at, at, {"act": "commission", "model": model}))
     fed.sweep(begin_s + (days * 24 + 1) * STEP_S)
     keep([encode(head, body) for head, body in fed.log.records], directory)
 

@@ -159,6 +159,7 @@ def parks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Park]:
         "exchanged": {"serials": {1: ("m-103", "000000000999")}},
         "silent": {"silent": [("m-102", 1)]},
         "unaccepted": {"model": "acrel-ddsy1352"},
+        "accepted": {"model": "acrel-ddsy1352", "accepted": True},
     }
     where = tmp_path_factory.mktemp("reasons")
     return {name: fed_store.make(where / name, first, DAYS, **options) for name, options in made.items()}
@@ -195,6 +196,13 @@ def test_each_reason_is_given_for_its_cause_alone(parks: dict[str, Park], code: 
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert all(reason in page and REASONS[reason][0] in page for reason in made["verdict"]["reasons"])
     assert "不是官方“转供电费码”" in page
+
+
+def test_a_meter_that_was_accepted_is_no_doubt(parks: dict[str, Park], tmp_path: Path) -> None:
+    made = Papers(parks["accepted"], 0, DAYS).report(tmp_path)
+    row = tenants(made)["t-bolt"]
+    assert (row["colour"], row["reasons"]) == ("green", ["OK"])
+    assert made["verdict"]["colour"] == "green"
 
 
 def test_the_order_of_rows_and_lines_changes_nothing(parks: dict[str, Park], tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from agent.app import Agent
 from agent.cli import cli
 from agent.evidence.reader import Reader
 from audit.park_evidence import ParkEvidence
-from audit.report import _doubts
 from audit.store import Store
 from audit.writer import Writer
 from config.load import load
@@ -115,18 +113,6 @@ def test_an_auditor_finds_the_same_meters_in_the_log_alone(tmp_path: Path, monke
         reader.close()
         evidence = ParkEvidence(Store(tmp_path / name / "store"), "xihu-01")
         assert evidence.not_accepted == ({"m-104"} if name == "before" else set())
-
-
-def test_the_auditors_verdict_on_its_tenant_is_grey() -> None:
-    evidence = SimpleNamespace(
-        meters=lambda tenant, days: [{"meter": "m-104"}], events=lambda meters, days: [], not_accepted={"m-104"}
-    )
-    use = SimpleNamespace(total=1, owed=0, missing=0)
-    payer = SimpleNamespace(name="cord", rows=[object()], use=use, own_use=None, days=None, breaks=[])
-    case = SimpleNamespace(evidence=evidence, days=(None, None), limits=None)
-    assert _doubts(case, payer) == ("METER_NOT_ACCEPTED",)  # type: ignore[arg-type]  # what it reads of them
-    evidence.not_accepted = set()
-    assert _doubts(case, payer) == ()  # type: ignore[arg-type]
 
 
 def test_another_model_another_device_and_another_act_do_not_count() -> None:
