@@ -64,11 +64,24 @@ def test_the_agent_may_ask_whether_the_kernels_clock_is_synchronised() -> None:
     assert unit["CapabilityBoundingSet"] == [""]  # so it cannot set it
 
 
+def test_the_agent_may_read_the_boot_id() -> None:
+    assert "ProcSubset" not in settings("hubiao.service")  # pid hides /proc/sys, and the agent ends before it begins
+
+
 def test_a_faulty_configuration_is_not_tried_again_and_a_hung_agent_is() -> None:
     unit = settings("hubiao.service")
     assert "78" in unit["RestartPreventExitStatus"][0].split()
     assert (unit["Type"], unit["Restart"]) == (["notify"], ["always"])
     assert int(unit["WatchdogSec"][0]) * 1000 > STUCK_MS  # systemd must not be faster than the agent
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_unit_calls_nothing_that_a_bare_debian_lacks(service: str) -> None:
+    """Debian without procps has no /bin/kill."""
+    unit = settings(service)
+    commands = {value.split()[0] for key, values in unit.items() if key.startswith("Exec") for value in values}
+    assert INSTALLED in commands
+    assert commands <= {INSTALLED, "/bin/sh"}
 
 
 def test_serial_ports_are_open_to_the_agent_and_other_devices_are_not() -> None:
