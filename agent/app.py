@@ -130,6 +130,7 @@ class Agent:
                 self.plan.interval_s,
                 self.recorder.undeliverable,
                 take=self.recorder.receipt,
+                doubt=self.recorder.receipt_refused,
                 live=lambda now_ms: latest_values(self.recorder.meters.values(), now_ms),
                 metered=bool(mqtt.get("metered")),
             )
@@ -187,6 +188,7 @@ class Agent:
                         self.recorder.receipt(receipt)
                 except ReceiptRefused as error:
                     logger.warning("receipt ignored file=%s %s", path.name, error)
+                    self.recorder.receipt_refused(error)
                 except RolledBack as error:
                     self.log.disown(error.note)
                     raise

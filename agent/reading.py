@@ -130,6 +130,17 @@ class Happened:
 
 
 @dataclass(frozen=True, slots=True)
+class Disturbed:
+    """Something on a line that is no meter's: another master, noise, a request that the gate refused."""
+
+    line: str
+    code: str
+    from_ms: int
+    to_ms: int
+    details: dict[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The import register that a meter kept of its own settlement day, which fell on the park's closing at `at_ms`."""
 
@@ -138,7 +149,9 @@ class Settled:
     value: Decimal
 
 
-Finding = Observation | Missed | SweepDone | LineState | Stated | ClockMoved | Backfilled | Happened | Settled
+Finding = (
+    Observation | Missed | SweepDone | LineState | Stated | ClockMoved | Backfilled | Happened | Disturbed | Settled
+)
 
 
 def exchanged(answer: Answer) -> Exchanged:

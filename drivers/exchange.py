@@ -21,6 +21,7 @@ class Noticed:
     checksum: int = 0  # frames whole by length, wrong by checksum or CRC
     echo: int = 0  # our own request
     foreign: int = 0  # valid frames of another meter, function or item (late answers, other masters)
+    requests: int = 0  # of the foreign ones: reading requests, so of another master
     parity: int = 0  # damaged bytes as the port marked them
 
     def __bool__(self) -> bool:

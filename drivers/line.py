@@ -55,6 +55,7 @@ class LineStatistics:
     slowest_s: float = 0.0  # to an answer's first byte, of what was answered lately
     noticed: Noticed = field(default_factory=Noticed)  # sums over all exchanges
     last_error: str = ""
+    last_forbidden: str = ""  # the frame that the gate refused last, hex
 
     def heard(self, latency_s: float) -> None:
         self.answered += 1
@@ -98,6 +99,7 @@ class Line:
         self._current = settings  # what the port is set to
         self._last_byte_at = 0.0
         self._owed = OwedAnswers()
+        self._asked = b"\0"  # the request that was sent last
         self._is_open = False
 
     @property
@@ -176,6 +178,7 @@ class Line:
         """Waits until the bus was silent as long as the exchange asks and no answer is owed that could fool it."""
         loop = asyncio.get_running_loop()
         give_up = self._owed.until(exchange, loop.time()) + exchange.quiet_before_s + NEVER_QUIET_S
+        overheard: ReplyReader | None = None
         while True:
             quiet_at = max(self._last_byte_at + exchange.quiet_before_s, self._owed.until(exchange, loop.time()))
             if loop.time() > give_up:
@@ -186,8 +189,14 @@ class Line:
             chunk = await self._read(quiet_at)
             if chunk is None:
                 self._owed.forget(loop.time())
+                if overheard is not None:
+                    self.statistics.noticed.requests += overheard.noticed.requests
                 return
             self.statistics.stale += len(chunk.data) + chunk.damaged
+            overheard = overheard or exchange.reader()
+            overheard.feed(chunk.data.replace(self._asked, b""))  # our own late echo is nobody else's question
+            if chunk.damaged:
+                overheard.damage()
 
     async def _ask(self, exchange: Exchange, request: bytes) -> Answer:
         loop = asyncio.get_running_loop()
@@ -202,6 +211,7 @@ class Line:
             self.statistics.exchanges += 1
             if self.trace is not None:
                 self.trace("tx", request, began_ms)
+            self._asked = exchange.request
             await self._port.write(request)
             sent_at = self._last_byte_at = max(loop.time(), sent_at)
             heard = await self._listen(exchange, reader, sent_at)
@@ -234,6 +244,7 @@ class Line:
             gate.permit(exchange.protocol, data, commissioning=exchange.commissioning, forbid_unit=self._forbid_unit)
         except DriverError:
             self.statistics.forbidden += 1
+            self.statistics.last_forbidden = data.hex()
             log.error("request refused: line=%s frame=%s", self.id, data.hex())
             raise
         return data

@@ -37,12 +37,13 @@ FIRST_RECEIPTS_S = 1.0  # for retained receipts to arrive before anything is sen
 PACKET_OVERHEAD = 200  # bytes of a PUBLISH besides topic and payload, rounded up
 Refused = Callable[[int, str, str], None]  # (seq, kind, reason) of a record that the broker will not take
 Take = Callable[[Receipt], None]  # what to do with an accepted receipt
+Doubt = Callable[[ReceiptRefused], None]  # and with one that is not accepted
 Live = Callable[[int], bytes]  # latest values for screens at an instant (UTC ms)
 LIVE_EVERY_S = 1.0  # at most: nobody looks faster
 LIVE_INTERVALS = 2  # then they are no longer the latest
 
 
-def ignore(_receipt: Receipt) -> None:
+def ignore(_what: object) -> None:
     """For a log without auditors."""
 
 
@@ -68,6 +69,7 @@ class Outbox:
         refused: Refused,
         *,
         take: Take = ignore,
+        doubt: Doubt = ignore,
         live: Live | None = None,
         metered: bool = False,
     ) -> None:
@@ -76,7 +78,7 @@ class Outbox:
         self._sent_before = 0  # bytes on earlier connections
         self._log, self._broker, self._clock = log, broker, clock
         self._interval_s, self._metered = interval_s, metered
-        self._refused, self._take = refused, take
+        self._refused, self._take, self._doubt = refused, take, doubt
         self._live = None if metered else live
         self._shown: tuple[int, int] = (0, 0)  # size of the log, boot clock when live values were sent
         self._newest = Progress(log, interval_s, clock.boot_ms())
@@ -305,6 +307,7 @@ class Outbox:
                 raise
             except ReceiptRefused as error:
                 logger.debug("receipt ignored topic=%s %s", topic, error)
+                self._doubt(error)
                 continue
             self._take(receipt)
             self._newest.witnessed(self._clock.boot_ms())

@@ -35,6 +35,14 @@ class ReceiptRefused(Exception):
     """Nothing that changes any state; the text says why."""
 
 
+class Unverifiable(ReceiptRefused):
+    """A pinned auditor signed a tree of this epoch that is not ours and that we never signed."""
+
+    def __init__(self, text: str, auditor: str) -> None:
+        super().__init__(text)
+        self.auditor = auditor
+
+
 class RolledBack(StoreError):
     """We signed and an auditor witnessed what this store does not hold. `note` is the proof."""
 
@@ -91,19 +99,30 @@ async def receive(payload: bytes, log: Log) -> Receipt | None:
 async def check(payload: bytes, auditors: Sequence[VerifierKey], log: Against) -> Receipt:
     """The same against anything that has the size and roots of a log."""
     note, auditor = _parsed(payload, auditors)
+    unsigned = ""
     try:
         checkpoint, _ = verify_cosignature(note, str(auditor))
         if checkpoint.origin != parse_verifier_key(log.vkey).name:
             raise ReceiptRefused(f"is for {checkpoint.origin}")
         if checkpoint.size <= log.last(auditor.name):
             raise ReceiptRefused(f"size {checkpoint.size} is not above {log.last(auditor.name)}")
-        verify_checkpoint(note, log.vkey)
     except NoteError as error:
         raise ReceiptRefused(str(error)) from error
+    try:
+        verify_checkpoint(note, log.vkey)
+    except NoteError as error:
+        unsigned = str(error)
+    trouble = ""
     if checkpoint.size > log.size:
-        raise RolledBack(f"{auditor.name} holds {checkpoint.size} records, the store {log.size}", note)
-    if await log.root_at(checkpoint.size) != checkpoint.root:
-        raise RolledBack(f"{auditor.name} holds other records below {checkpoint.size}", note)
+        trouble = f"{auditor.name} holds {checkpoint.size} records, the store {log.size}"
+    elif await log.root_at(checkpoint.size) != checkpoint.root:
+        trouble = f"{auditor.name} holds other records below {checkpoint.size}"
+    if trouble and unsigned:
+        raise Unverifiable(f"{trouble}; {unsigned}", auditor.name)
+    if trouble:
+        raise RolledBack(trouble, note)
+    if unsigned:  # anybody could have cut our signature off
+        raise ReceiptRefused(unsigned)
     return Receipt(auditor.name, checkpoint.size, note)
 
 

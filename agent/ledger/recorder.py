@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 from agent.evidence.log import Log
+from agent.evidence.receipts import ReceiptRefused, Unverifiable
 from agent.evidence.ring import ranges
 from agent.evidence.store import Receipt
 from agent.ledger.books import Books
@@ -27,6 +28,7 @@ from agent.ledger.timekeeping import Timekeeper, Undated
 from agent.reading import (
     Backfilled,
     ClockMoved,
+    Disturbed,
     Finding,
     Happened,
     LineState,
@@ -45,6 +47,7 @@ logger = logging.getLogger(__name__)
 QUEUE = 10_000  # findings that may wait for the writer: an hour of a large park; pollers wait beyond that
 SILENT_SWEEPS = 3  # without an answer before a meter is said to be gone
 GAP_CHAIN_S = 3600  # the longest stretch that one gap record covers
+MOST_DOUBTED = 20  # events about receipts that do not verify, in one life: an auditor gone mad costs no more
 CHECKS: tuple[Check, ...] = get_args(Check)  # in the order of the contract
 
 
@@ -72,6 +75,7 @@ class Recorder:
         self._plan, self._log, self._books, self._clock = plan, log, books, clock
         self._queue: asyncio.Queue[Finding | Receipt] = asyncio.Queue(QUEUE)
         self._refusals: list[tuple[int, str, str]] = []
+        self._doubted: dict[tuple[str, str], bool] = {}  # auditor, why → whether an event says so
         self.time = Timekeeper(clock)
         self._clocks = ClockWitness()
         self._schedules = ScheduleWitness()
@@ -92,6 +96,11 @@ class Recorder:
         """An accepted receipt, for its `witness` record. With a full queue it is dropped: it stays at the broker."""
         with contextlib.suppress(asyncio.QueueFull):
             self._queue.put_nowait(receipt)
+
+    def receipt_refused(self, error: ReceiptRefused) -> None:
+        """A receipt that was not accepted. Said once where an auditor signed another tree; all else is no news."""
+        if isinstance(error, Unverifiable):
+            self._doubted.setdefault((error.auditor, str(error)), False)
 
     def undeliverable(self, seq: int, kind: str, reason: str) -> None:
         """A record that the broker will not take; events about events are not made."""
@@ -134,6 +143,10 @@ class Recorder:
             logger.warning("%s meter=%s %s", finding.code, finding.meter, finding.details)
             details = dict(finding.details)
             self._event("meter", finding.meter, finding.code, details, at_ms=finding.from_ms, to_ms=finding.to_ms)
+        elif isinstance(finding, Disturbed):
+            logger.warning("%s line=%s %s", finding.code, finding.line, finding.details)
+            details = dict(finding.details)
+            self._event("line", finding.line, finding.code, details, at_ms=finding.from_ms, to_ms=finding.to_ms)
         elif isinstance(finding, Settled):
             self._settled(finding)
         elif isinstance(finding, Receipt):
@@ -163,7 +176,7 @@ class Recorder:
             self._event(scope, whose, "schedule_missing", details, at_ms=step_s * 1000)
 
     def _name_refusals(self) -> None:
-        """One event for all records of a kind that the broker refused for one reason."""
+        """One event for all records of a kind that were refused for one reason, one for each false receipt."""
         refusals, self._refusals = self._refusals, []
         alike: dict[tuple[str, str], list[int]] = {}
         for seq, kind, reason in refusals:
@@ -171,6 +184,11 @@ class Recorder:
         for (kind, reason), seqs in alike.items():
             details = {"kind": kind, "reason": reason, "seq": min(seqs), "ranges": ranges(sorted(seqs))}
             self._event("gateway", self._log.identity.gateway, "undeliverable", details)
+        for (auditor, why), said in list(self._doubted.items())[:MOST_DOUBTED]:
+            if not said:
+                details = {"auditor": auditor, "reason": why}
+                self._event("gateway", self._log.identity.gateway, "receipt_refused", details)
+                self._doubted[auditor, why] = True
 
     def note(self, scope: Scope, whose: str, code: str, details: dict[str, Any], at_ms: int | None = None) -> None:
         """An event that no finding tells of; it goes with the next commit."""

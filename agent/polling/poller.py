@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from agent.ledger.slots import tolerance_ms
 from agent.polling.airtime import Airtime
 from agent.polling.asking import ask
+from agent.polling.disturbance import Disturbances
 from agent.polling.idle import Idle
 from agent.polling.order import centred
 from agent.polling.passes import MARGIN_S, Passes
@@ -64,11 +65,13 @@ class Poller:
     alive_ms: int = 0  # boot clock at the last sign of life, for the watchdog
     turns: Turns = field(init=False)
     airtime: Airtime = field(init=False)
+    disturbances: Disturbances = field(init=False)
     _up: bool | None = field(default=None)
     _turn: int = field(default=0)  # sweeps that were longer than the window
 
     def __post_init__(self) -> None:
         self.airtime = Airtime(self._now_s)
+        self.disturbances = Disturbances(self.line.id, self.line.statistics)
         self.turns = Turns((polled.meter.id for polled in self.meters), self._now_s())
 
     async def run(self) -> None:
@@ -184,6 +187,8 @@ class Poller:
             for polled in silent:
                 if self.turns.may_probe(polled.meter.id, self._now_s()):
                     await self._read(polled, 1)
+        for disturbed in self.disturbances.look(self.clock.wall_ms(), self.clock.boot_ms()):
+            await self.put(disturbed)
         await self.put(SweepDone(self.line.id, slot_s))
 
     async def _sweep_one_by_one(self, asked: list[Polled], *, first: bool) -> list[Polled]:

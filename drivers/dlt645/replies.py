@@ -72,6 +72,7 @@ class ReplyReader:
                 reply = frame.raw
             else:
                 self.noticed.foreign += 1
+                self.noticed.requests += not frame.is_reply
         self._count()
         return reply
 

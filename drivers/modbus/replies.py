@@ -16,6 +16,8 @@ from drivers.modbus.adu import EXCEPTION, RTU_REPLY_BYTES, crc_is_right, decode_
 
 _FIXED_FUNCTIONS = frozenset({1, 2, 3, 4, 5, 6, 15, 16})  # eight bytes as request, or as reply to a write
 _COUNTED_FUNCTIONS = frozenset({1, 2, 3, 4, 23})  # replies with a byte count
+_REQUEST_BYTES = 8
+_READS = (3, 4)  # replies to these have an odd length, so eight bytes of them are a request
 _RTU_REFUSAL_BYTES = 5
 _TCP_REFUSAL_BYTES = 9
 
@@ -81,6 +83,7 @@ class _Finder:
         for size in sizes:
             if self._tested < size <= len(pending) and self._is_whole(bytes(pending[:size])):
                 self.noticed.foreign += 1
+                self.noticed.requests += size == _REQUEST_BYTES and pending[1] in _READS
                 return size
         self._tested = len(pending)
         if any(size > len(pending) for size in sizes):

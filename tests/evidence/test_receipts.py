@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 
@@ -12,10 +13,12 @@ from nacl.signing import SigningKey
 
 from agent.delivery.mqtt import Broker
 from agent.delivery.outbox import Outbox
-from agent.evidence.receipts import MAX_BYTES, ReceiptRefused, RolledBack, Stick, judge, pinned
+from agent.evidence.receipts import MAX_BYTES, ReceiptRefused, RolledBack, Stick, Unverifiable, judge, pinned
 from bench.evidence_auditor import AUDITOR_KEY, AUDITOR_NAME, AUDITOR_VKEY, KEY, Auditor, make_log, reading
+from bench.evidence_clock import CONFIG
+from bench.fed import Fed, configuration
 from contract import note
-from contract.records import parse_instant
+from contract.records import Event, parse_instant
 from drivers.clock import RealClock, VirtualClock
 from simulators.broker import embedded_broker
 
@@ -107,6 +110,34 @@ def test_a_receipt_for_more_or_other_records_proves_a_rollback(tmp_path: Path) -
                 await judge(cosigned(text), log)
 
     run_with_log(tmp_path, action)
+
+
+def test_an_auditor_who_signed_another_tree_is_named_once_and_nothing_else_is_news(tmp_path: Path) -> None:
+    async def action(log):  # type: ignore[no-untyped-def]
+        good = cosigned(log.checkpoint)
+        body, signatures = log.checkpoint.rsplit("\n\n", 1)
+        name = signatures.split(" ")[1]
+        bare = good.decode().replace(f"— {signatures.split(' ', 1)[1]}", "").encode()  # anybody can cut ours off
+        other = note.Checkpoint(body.split("\n")[0], 2, bytes(32))
+        false = cosigned(note.sign_checkpoint(STRANGER, other))
+        raised = []
+        for payload in (bare, false, false, cosigned(note.sign_note(STRANGER, name, body + "\n"))):
+            try:
+                await judge(payload, log)
+            except ReceiptRefused as error:
+                raised.append(error)
+        return raised
+
+    raised = run_with_log(tmp_path, action)
+    assert [type(error) for error in raised] == [ReceiptRefused, Unverifiable, Unverifiable, ReceiptRefused]
+    fed = Fed(configuration(CONFIG), lambda _meter, _ms: {"import": Decimal(1)}, "2026-07-10T00:00:10.000Z")
+    for _ in range(2):
+        for error in raised:
+            fed.recorder.receipt_refused(error)
+        fed.settle()
+    (event,) = [event for event in fed.bodies(Event) if event.code == "receipt_refused"]
+    assert event.details["auditor"] == AUDITOR_NAME
+    assert "other records below 2" in str(event.details["reason"])
 
 
 def test_two_thousand_hostile_receipts_change_nothing(tmp_path: Path) -> None:
