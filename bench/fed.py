@@ -79,6 +79,9 @@ class Hand:
     def boot_ms(self) -> int:
         return self.boot
 
+    def awake_ms(self) -> int:
+        return self.boot
+
     def wall_ms(self) -> int:
         return self.wall
 

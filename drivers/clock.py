@@ -34,6 +34,10 @@ class Clock(Protocol):
         """Milliseconds since boot, suspend included; never steps."""
         ...
 
+    def awake_ms(self) -> int:
+        """Milliseconds of a clock that stands still while the host is suspended, as every timer does; never steps."""
+        ...
+
     def wall_ms(self) -> int:
         """UTC as the host believes it, ms since 1970; may step."""
         ...
@@ -57,6 +61,9 @@ class RealClock:
 
     def boot_ms(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+    def awake_ms(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
 
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000
@@ -114,16 +121,24 @@ class VirtualClock:
         self.speed = speed
         self.state = sync
         self._wall_offset_ms = start_ms - boot_ms
+        self._suspended_ms = 0
         self._now = boot_ms / 1000.0
         self._holds = 0
         self._anchor: tuple[float, float] | None = None  # real and virtual seconds when pacing began
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def boot_ms(self) -> int:
+        return round(self._now * 1000) + self._suspended_ms
+
+    def awake_ms(self) -> int:
         return round(self._now * 1000)
 
     def wall_ms(self) -> int:
         return self.boot_ms() + self._wall_offset_ms
+
+    def suspend(self, ms: int) -> None:
+        """The host sleeps and wakes: its clocks go on, the event loop's time and every timer stood still."""
+        self._suspended_ms += ms
 
     def step(self, ms: int) -> None:
         """Steps the wall clock, as a false time source or a person does."""

@@ -44,6 +44,7 @@ class MeterEvidence:
     parity: int = 0
     echo: int = 0
     foreign: int = 0
+    requests: int = 0  # of the foreign frames: questions of another master
     noise: int = 0
     late: int = 0
     latencies: list[float] = field(default_factory=list)

@@ -356,6 +356,12 @@ class Recorder:
         who = self._log.identity.gateway
         if turn.anchor is not None:
             self._log.add(turn.anchor)
+        if turn.suspended_ms:
+            logger.warning("host was suspended seconds=%d", turn.suspended_ms // 1000)
+            details = {"suspended_s": turn.suspended_ms // 1000}
+            self._event("gateway", who, "power_off", details, at_ms=turn.since_ms, to_ms=self._clock.wall_ms())
+            if self.time.trusted:
+                self.outage("power")
         if turn.stepped_ms:
             self._event("gateway", who, "clock_step", {"ms": turn.stepped_ms})
             for metered in self.meters.values():  # slots that the step leapt over: nobody could read at them

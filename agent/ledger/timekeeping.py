@@ -3,6 +3,7 @@
     none ──▶ held | disciplined : `anchor`, and every reading of this boot gets its date     clock_back
     held | disciplined ──▶ none : readings are kept undated                                  clock_lost
     wall clock steps by more than a second : `anchor`                                        clock_step
+    the host was suspended : what it slept through is a gap                                  power_off
 
 The boot clock never steps, so an anchor dates all of a boot, what lies before it too (reliability reference, §5).
 """
@@ -18,6 +19,7 @@ from agent.ledger.slots import Known
 from contract.records import Anchor, Reading, decode, instant
 from drivers.clock import DRIFT_PPM, Clock
 
+SUSPENDED_MS = 1000  # the boot clock's lead over the one that stands still while the host sleeps
 STEP_MS = 1000  # between wall and boot clock since the last look at them: more than any slewing
 
 
@@ -31,11 +33,16 @@ class Undated:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What changed since the last look. stepped_ms: 0 if the clock did not step."""
+    """What changed since the last look, which was at `since_ms` of the wall clock.
 
+    stepped_ms: 0 if the clock did not step. suspended_ms: how long the host slept, 0 if it did not.
+    """
+
+    since_ms: int
     came: bool = False
     went: bool = False
     stepped_ms: int = 0
+    suspended_ms: int = 0
     anchor: Anchor | None = None
 
 
@@ -48,11 +55,14 @@ class Timekeeper:
     trusted: bool = field(init=False)
     began_boot_ms: int = field(init=False)
     _offset_ms: int = field(init=False)
+    _asleep_ms: int = field(init=False)  # of this boot so far
+    _looked_ms: int = field(init=False)  # wall clock
 
     def __post_init__(self) -> None:
         self.trusted = self.clock.sync()[0] != "none"
         self.began_boot_ms = self.clock.boot_ms()
         self._offset_ms = self._offset()
+        self._asleep_ms, self._looked_ms = self._asleep(), self.clock.wall_ms()
 
     def look(self) -> Turn:
         """To be called at least once an interval, before anything is dated."""
@@ -60,14 +70,18 @@ class Timekeeper:
         offset_ms = self._offset()
         before, self.trusted = self.trusted, state != "none"
         stepped_ms, self._offset_ms = offset_ms - self._offset_ms, offset_ms
+        asleep_ms, since_ms = self._asleep(), self._looked_ms
+        suspended_ms, self._asleep_ms = asleep_ms - self._asleep_ms, asleep_ms
+        suspended_ms = suspended_ms if suspended_ms >= SUSPENDED_MS else 0
+        self._looked_ms = self.clock.wall_ms()
         if not self.trusted:
-            return Turn(went=before)
+            return Turn(since_ms, went=before, suspended_ms=suspended_ms)
         stepped = before and abs(stepped_ms) >= STEP_MS
         if before and not stepped:
-            return Turn()
+            return Turn(since_ms, suspended_ms=suspended_ms)
         source = "site" if error_ms is None else "kernel"
         anchor = Anchor(instant(self.clock.wall_ms()), error_ms, source)
-        return Turn(came=not before, stepped_ms=stepped_ms if stepped else 0, anchor=anchor)
+        return Turn(since_ms, not before, False, stepped_ms if stepped else 0, suspended_ms, anchor)
 
     def began_ms(self) -> int:
         """UTC at which this began, by the present anchor."""
@@ -87,6 +101,9 @@ class Timekeeper:
             undated.reading.checks,
             undated.reading.attempts,
         )
+
+    def _asleep(self) -> int:
+        return self.clock.boot_ms() - self.clock.awake_ms()
 
     def _offset(self) -> int:
         return self.clock.wall_ms() - self.clock.boot_ms()
