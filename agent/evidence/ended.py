@@ -7,6 +7,7 @@ then nothing that goes out can differ from what was signed. Nothing is ever adde
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from itertools import pairwise
@@ -28,6 +29,7 @@ class Ended:
         self.epoch, self.size, self.checkpoint = epoch, size, checkpoint
         self.auditors = tuple(auditors)
         self.delivered = epoch.delivered
+        self.testimony = size  # up to and including the last record that is neither `witness` nor `pruned`
         self.witnessed = {auditor.name: 0 for auditor in auditors}
         self._store, self._kept = store, epoch.delivered
 
@@ -36,13 +38,10 @@ class Ended:
         return self.epoch.vkey
 
     @property
-    def testimony(self) -> int:
-        """All of it is worth a receipt."""
-        return self.size
-
-    @property
     def witnessed_by_all(self) -> int:
-        return min(self.witnessed.values()) if self.witnessed else self.delivered
+        """Size that every pinned auditor holds; all of it, where nothing that is worth a receipt lies behind."""
+        held = min(self.witnessed.values(), default=self.delivered)
+        return self.size if held >= self.testimony else held
 
     def last(self, auditor: str) -> int:
         """Size of the last receipt accepted from a pinned auditor."""
@@ -50,7 +49,7 @@ class Ended:
 
     def incomplete(self) -> None:
         """A body of it is gone: no auditor can hold all of it, so the broker's acknowledgement is all there will be."""
-        self.auditors, self.witnessed = (), {}
+        self.auditors, self.witnessed, self.testimony = (), {}, self.size
 
     async def root_at(self, size: int) -> bytes:
         return (await self._store.frontier_at(self.epoch, size)).root()
@@ -61,7 +60,7 @@ class Ended:
     async def witness(self, receipt: Receipt) -> None:
         """Keeps an accepted receipt."""
         self.witnessed[receipt.auditor] = max(self.last(receipt.auditor), receipt.size)
-        self.delivered = max(self.delivered, self.witnessed_by_all)
+        self.delivered = max(self.delivered, min(self.witnessed.values()))
         await self._store.append(self.epoch, (), self.delivered, None, [receipt])
         self._kept = self.delivered
 
@@ -108,5 +107,13 @@ async def _ended(store: Store, epoch: Epoch, auditors: Sequence[VerifierKey]) ->
     for receipt in await store.receipts(epoch):
         if receipt.auditor in ended.witnessed:
             ended.witnessed[receipt.auditor] = max(ended.witnessed[receipt.auditor], receipt.size)
-    ended.delivered = max(ended.delivered, ended.witnessed_by_all)
+    ended.delivered = max(ended.delivered, min(ended.witnessed.values(), default=0))
+    while ended.testimony > ended.delivered and await _is_no_news(store, epoch, ended.testimony - 1):
+        ended.testimony -= 1
     return ended
+
+
+async def _is_no_news(store: Store, epoch: Epoch, seq: int) -> bool:
+    """Whether a record is one for which no auditor gives a receipt."""
+    ((_, record, _),) = (await store.records(epoch, seq, 1))[:1]
+    return record is not None and json.loads(record)["kind"] in ("witness", "pruned")

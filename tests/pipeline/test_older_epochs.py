@@ -105,6 +105,25 @@ async def test_under_a_new_key_the_end_of_the_old_epoch_goes_out_behind_what_is_
 
 
 @needs_mosquitto
+async def test_an_end_for_which_no_receipt_is_due_goes_out_once(tmp_path: Path) -> None:
+    """The usual case: behind the last receipt there is only its own `witness` record."""
+    port = free_port()
+    with mosquitto(tmp_path / "broker", port), Auditor("127.0.0.1", port) as auditor:
+        async with sending(tmp_path, port, audited=True) as sender:
+            await sweep(sender.log, 0)
+            await until(lambda: sender.log.witnessed[AUDITOR_NAME] >= 12 and sender.log.size > 12)
+            old, size = sender.log.epoch.id, sender.log.size
+        async with sending(tmp_path, port, audited=True, key=OTHER) as sender:
+            await look_back(sender.log)
+            await until(lambda: not sender.log.ended and not sender.outbox.waiting)
+        assert set(auditor.ledger.hashes[old]) == set(range(size))
+        assert auditor.ledger.cosigned[old] < size
+    reader = Reader(tmp_path)
+    assert reader.epochs[0].delivered == size
+    reader.close()
+
+
+@needs_mosquitto
 async def test_what_a_store_that_was_set_aside_still_proves_goes_out_too(tmp_path: Path) -> None:
     old = await live(tmp_path)
     before = records(tmp_path, old)
