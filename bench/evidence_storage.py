@@ -133,6 +133,7 @@ def killed_in(site: Site, agent: subprocess.Popen[bytes], name: str, random: Ran
         time.sleep(random.uniform(0.5, 1.5) * INTERVAL_S)
         agent.kill()
         agent.wait()
+        size = site.size()
         end = time.monotonic() + random.uniform(1, 3) * AGAIN_S
         agent = site.start()
         while time.monotonic() < end:
@@ -141,7 +142,7 @@ def killed_in(site: Site, agent: subprocess.Popen[bytes], name: str, random: Ran
                 site.counts[f"starts refused by {name}"] += 1
                 time.sleep(AGAIN_S)
                 agent = site.start()
-    began, size = time.monotonic(), site.size()
+    began = time.monotonic()
     while site.size() <= size:
         time.sleep(0.05)
         if agent.poll() is not None:

@@ -82,16 +82,15 @@ class Bridge:
     def at(self, slot_s: int, fills: int | None = None) -> SlotReading:
         """The registers that both looks have, at a slot between them."""
         names = [name for name in self.before.registers if name in self.after.registers]
-        estimates: dict[str, Estimate] = {}
-        registers = {}
-        for name in names:
-            estimates[name], registers[name] = self._split(name, slot_s * 1000)
+        split = {name: self._split(name, slot_s * 1000) for name in names}
+        # a register that stands still has no shape: how the others are split says more than its `linear`
+        estimates = [estimate for estimate, _ in (*filter(None, [split.get("import")]), *split.values())]
         return SlotReading(
             slot_s,
             "interpolated",
             "interpolated" if self.near else "estimated",
-            None if self.near else estimates.get("import", next(iter(estimates.values()), "linear")),
-            registers,
+            None if self.near else next((one for one in estimates if one != "linear"), "linear"),
+            {name: value for name, (_, value) in split.items()},
             [self.before.source, self.after.source],
             [check for check in self.before.checks if check in self.after.checks],
             self.after.attempts,

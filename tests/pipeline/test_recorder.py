@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from fed_park import Run, fed, meter, park
 
+from agent.ledger.profile import Profile
 from agent.ledger.ratios import ratio_changes
+from agent.ledger.shape import ParkLoad, Parts, Shape
+from agent.ledger.slots import Bridge, Known
 from agent.reading import Backfilled, Settled, Stated, Witness
 from bench.fed import Fed
-from contract.records import Day, Event, Gap, Interval, Reading, Source, instant, parse_slot
+from contract.records import Day, Estimate, Event, Gap, Interval, Reading, Source, instant, parse_slot
 
 ONE = meter("m-1", 1, "tenant: acme")
 SLOT, LATER = "2026-07-15T02:00:00Z", "2026-07-15T03:00:00Z"
@@ -60,6 +63,27 @@ def test_a_gap_is_split_by_the_same_meters_like_day():
             truth = hot.shown(parse_slot(reading.slot) * 1000)
             assert abs(reading.registers["import"] - truth) <= Decimal("0.05")
         assert played.findings() == []
+
+
+class LateSun(Shape):
+    """The last quarter of any stretch is where all that was sent back flowed; nothing is known of the rest."""
+
+    def split(self, name: str, from_ms: int, to_ms: int) -> tuple[Estimate, Parts] | None:
+        return ("profile", [((from_ms + 3 * to_ms) // 4, 0), (to_ms, 1)]) if name == "export" else None
+
+
+@pytest.mark.parametrize("imported", ["7.00", "8.00"])
+@pytest.mark.parametrize("names", [("import", "export"), ("export", "import")])
+def test_how_a_register_that_moved_was_split_is_told_not_that_of_one_that_stood_still(names, imported):
+    """A solar meter's import stands still all day: `linear` would send auditors to a line its export is not on."""
+    ends = {"import": (Decimal("7.00"), Decimal(imported)), "export": (Decimal("1.00"), Decimal("9.00"))}
+    looks = []
+    for n, at_ms in enumerate((0, 7_200_000)):
+        registers = {name: ends[name][n] for name in names}
+        looks.append(Known(at_ms, 0, registers, Source(None, 0, registers, None, [], []), [], 1))
+    shape = LateSun("m", Profile(900, 28_800), ParkLoad(900, {}))
+    at = Bridge(looks[0], looks[1], 900, shape=shape).at(3600)
+    assert (at.estimate, at.registers["export"]) == ("profile", Decimal("1.00"))
 
 
 MASTER = meter("m-0", 9, "role: master")
