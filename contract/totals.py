@@ -9,7 +9,7 @@ Takes the latest revision of each interval and makes no new energy of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from typing import NamedTuple, TypeVar
@@ -60,7 +60,7 @@ def total(
             total=sum((i.kwh for i in steps.values()), Decimal(0)),
             quality_kwh=_sums(((i.quality, i.kwh) for i in steps.values()), QUALITIES),
             uncertain_kwh=_uncertain_kwh(plan, steps, intervals, value),
-            segments=_spans(plan, steps),
+            segments=_joined(_spans(plan, steps)),
             complete=owed <= steps.keys(),
             missing=[
                 [slot_instant(first), slot_instant(last)] for first, last in _stretches(plan, owed - steps.keys())
@@ -94,25 +94,13 @@ def join(
             total=sum((p.total for p in parts), Decimal(0)),
             quality_kwh=_sums((item for p in parts for item in p.quality_kwh.items()), QUALITIES),
             uncertain_kwh=sum((p.uncertain_kwh for p in parts), Decimal(0)),
-            segments=_joined_spans(parts),
+            segments=_joined(span for part in parts for span in part.segments),
             complete=all(p.complete for p in parts),
             missing=_joined_stretches(plan, parts),
             max_demand_kw=highest[0],
             max_demand_at=highest[1],
             own_meter=_own_meter(plan, subject, from_s, to_s),
         )
-
-
-def _joined_spans(parts: Sequence[Day | Statement]) -> list[Span]:
-    spans: dict[_Part, list[Span]] = {}
-    for span in (span for part in parts for span in part.segments):
-        key = _Part(span.point, span.meter, span.register, span.multiplier, span.share)
-        known = spans.setdefault(key, [])
-        if known and known[-1].to == span.from_ and _meets(known[-1], span):
-            known[-1] = _longer(known[-1], span, span.to)
-        else:
-            known.append(span)
-    return [span for known in spans.values() for span in known]
 
 
 def _joined_stretches(plan: Plan, parts: Sequence[Day | Statement]) -> list[list[str]]:
@@ -157,39 +145,44 @@ class _Part:
     share: Decimal
 
 
-def _part(segment: Segment) -> _Part:
+def _part(segment: Segment | Span) -> _Part:
     return _Part(segment.point, segment.meter, segment.register, segment.multiplier, segment.share)
 
 
-def _spans(plan: Plan, steps: Mapping[int, Interval]) -> list[Span]:
-    """Neighbouring segments joined while they share the value at the slot between them, so that they telescope."""
-    spans: dict[_Part, list[Span]] = {}
-    for step_s, interval in steps.items():
-        start, end = slot_instant(step_s), slot_instant(step_s + plan.interval_s)
-        for segment in interval.segments:
-            known = spans.setdefault(_part(segment), [])
-            if known and known[-1].to == start and _meets(known[-1], segment):
-                known[-1] = _longer(known[-1], segment, end)
-            else:
-                known.append(_span(segment, start, end))
-    return [span for known in spans.values() for span in known]
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """Neighbours in time made one while they share the value at the slot between them, so that they telescope."""
+    joined: dict[_Part, list[Span]] = {}
+    for span in spans:
+        known = joined.setdefault(_part(span), [])
+        if known and known[-1].to == span.from_ and _meets(known[-1], span):
+            known[-1] = _longer(known[-1], span)
+        else:
+            known.append(span)
+    return [span for known in joined.values() for span in known]
 
 
-def _meets(span: Span, segment: Segment | Span) -> bool:
+def _meets(before: Span, after: Span) -> bool:
     """One value at the slot between; hidden registers are known by their readings."""
-    return span.end_seq == segment.start_seq if span.end is None else span.end == segment.start
+    return before.end_seq == after.start_seq if before.end is None else before.end == after.start
 
 
-def _longer(span: Span, segment: Segment | Span, to: str) -> Span:
-    moduli = [modulus for modulus in (span.rollover, segment.rollover) if modulus is not None]
+def _longer(before: Span, after: Span) -> Span:
+    moduli = [modulus for modulus in (before.rollover, after.rollover) if modulus is not None]
     return replace(
-        span,
-        to=to,
-        end=segment.end,
-        kwh=span.kwh + segment.kwh,
-        end_seq=segment.end_seq,
+        before,
+        to=after.to,
+        end=after.end,
+        kwh=before.kwh + after.kwh,
+        end_seq=after.end_seq,
         rollover=sum(moduli, Decimal(0)) if moduli else None,
     )
+
+
+def _spans(plan: Plan, steps: Mapping[int, Interval]) -> Iterator[Span]:
+    """Every segment of every step by itself."""
+    for step_s, interval in steps.items():
+        start, end = slot_instant(step_s), slot_instant(step_s + plan.interval_s)
+        yield from (_span(segment, start, end) for segment in interval.segments)
 
 
 def _span(segment: Segment, from_: str, to: str) -> Span:
