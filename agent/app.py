@@ -120,7 +120,8 @@ class Agent:
             now_ms = self.clock.wall_ms()
             self.recorder.take(Happened(meter["id"], "not_accepted", now_ms, now_ms, {"model": meter["model"]}))
         for point, at_s, details in ratio_changes(config, former):
-            self.recorder.note("point", point, "ratio_changed", details, None if at_s is None else at_s * 1000)
+            at_ms = None if at_s is None else at_s * 1000
+            self.recorder.journal.event("point", point, "ratio_changed", details, at_ms=at_ms)
         self.pollers = list(self._pollers(limits))
         if mqtt:
             self.outbox = Outbox(
@@ -138,7 +139,7 @@ class Agent:
 
     def config_refused(self, faults: int) -> None:
         """A new configuration that cannot be used: this one goes on, and the log says so."""
-        self.recorder.note("gateway", self.log.identity.gateway, "config_refused", {"faults": faults})
+        self.recorder.journal.gateway_event("config_refused", {"faults": faults})
 
     def _not_accepted(self, data: Path) -> list[Mapping[str, Any]]:
         """Meters that are read and recorded, and must not be settled yet: said anew at each start."""
@@ -220,7 +221,7 @@ class Agent:
     def _remember(self, data: Path, books: Books) -> None:
         """What the log of this epoch says of the meters, and of the days still open."""
         now_ms = self.clock.wall_ms()
-        books.learn_all(recent(data, self.log.epoch, now_ms // 1000 - 2 * 86400, now_ms // 1000 + 86400))
+        books.kept.learn_all(recent(data, self.log.epoch, now_ms // 1000 - 2 * 86400, now_ms // 1000 + 86400))
         books.resume(now_ms // 1000)
         polled = {metered.id: metered for metered in self.recorder.meters.values() if metered.polled}
         remember_meters(data, self.log.epoch, now_ms, polled, self.plan.interval_s)

@@ -219,7 +219,7 @@ class Fed:
         )
         if previous is not None:
             for seq, body in self.log.since(now_s - 2 * 86400, now_s + 86400):
-                self.books.learn(seq, body)
+                self.books.kept.learn(seq, body)
             self.books.resume(now_s)
             plain = asdict(previous)
             self.recorder.former = Plan.from_config(plain, period_finder(plain))

@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping
 from agent.evidence.log import Log
 from agent.ledger.books import Books
 from agent.ledger.inbox import Inbox, ManualReading, WorkOrder
-from agent.ledger.metered import Metered, point_at
-from agent.ledger.revise import Meter, Refused, Revised, Stood, revise
+from agent.ledger.journal import Journal
+from agent.ledger.metered import Metered
+from agent.ledger.revise import Meter, Refused, Stood, revise
 from agent.ledger.slots import Known
 from agent.reading import Backfilled, Witness
 from contract.plan import Plan
-from contract.records import Event, Reading, Supersedes, instant, plain, slot_instant
+from contract.records import Supersedes, plain
 from drivers.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -40,13 +41,15 @@ class Corrections:
         plan: Plan,
         meters: Mapping[str, Metered],
         log: Log,
+        journal: Journal,
         books: Books,
         clock: Clock,
         *,
         inbox: Inbox | None,
         past: PastOf,
     ) -> None:
-        self._plan, self._meters, self._log, self._books, self._clock = plan, meters, log, books, clock
+        self._plan, self._meters, self._books, self._clock = plan, meters, books, clock
+        self._log, self._journal = log, journal
         self._inbox, self._past = inbox, past
         self._backfills: list[Backfilled] = []
         self._taken: list[WorkOrder] = []
@@ -88,8 +91,7 @@ class Corrections:
     async def _order(self, order: WorkOrder) -> None:
         for note in order.events:
             details = {**note.details, "order": order.name}
-            at = instant(note.at_ms)
-            self._log.add(Event(note.scope, note.id, note.code, at, at, details))  # type: ignore[arg-type]
+            self._journal.event(note.scope, note.id, note.code, details, at_ms=note.at_ms)  # type: ignore[arg-type]
         readings: dict[str, list[ManualReading]] = {}
         for reading in order.readings:
             readings.setdefault(reading.meter, []).append(reading)
@@ -114,31 +116,15 @@ class Corrections:
         modulus = metered.validator.limits.modulus
         for from_ms, to_ms in revision.rolled:
             if modulus is not None:
-                self._books.rollover(metered.id, from_ms, to_ms, modulus)
-        for revised in revision.values:
-            self._write(metered, revised, reason)
+                self._books.kept.rollover(metered.id, from_ms, to_ms, modulus)
+        for value, instead in revision.values:
+            if instead is None:
+                self._journal.reading(metered, value, 0, None)
+            else:
+                self._journal.reading(metered, value, instead.revision + 1, Supersedes(instead.seq, reason))
         used = [w for w in witnesses if all(w is not refused.witness for refused in revision.refused)]
         self._newest(metered, used, {revised.value.slot_s for revised in revision.values})
         logger.info("meter=%s %d slots revised by %s", metered.id, len(revision.values), reason)
-
-    def _write(self, metered: Metered, revised: Revised, reason: str) -> None:
-        value, instead = revised
-        body = Reading(
-            meter=metered.id,
-            serial=metered.serial,
-            point=point_at(self._plan, metered.id, value.slot_s),
-            slot=slot_instant(value.slot_s),
-            method=value.method,
-            quality=value.quality,
-            estimate=value.estimate,
-            registers=value.registers,
-            sources=value.sources,
-            checks=value.checks,
-            attempts=value.attempts,
-            revision=0 if instead is None else instead.revision + 1,
-            supersedes=None if instead is None else Supersedes(instead.seq, reason),
-        )
-        self._books.reading(self._log.add(body), body)
 
     def _newest(self, metered: Metered, used: list[Witness], revised: set[int]) -> None:
         """What the live readings to come connect to, where nothing newer is known."""
@@ -157,8 +143,7 @@ class Corrections:
         for name, code in refused.faults.items():
             details = {"register": name, "value": plain(witness.registers[name]), "method": witness.method}
             logger.warning("%s meter=%s %s", code, metered.id, details)
-            at = instant(witness.at_ms)
-            self._log.add(Event("meter", metered.id, code, at, at, details))
+            self._journal.event("meter", metered.id, code, details, at_ms=witness.at_ms)
 
 
 def _by_meter(backfills: list[Backfilled]) -> dict[str, list[Witness]]:

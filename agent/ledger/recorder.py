@@ -11,18 +11,19 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, get_args
+from typing import get_args
 
 from agent.evidence.log import Log
 from agent.evidence.receipts import ReceiptRefused, Unverifiable
 from agent.evidence.ring import ranges
 from agent.evidence.store import Receipt
 from agent.ledger.books import Books
-from agent.ledger.clock_witness import ClockWitness
 from agent.ledger.corrections import Corrections, PastOf, no_past
 from agent.ledger.inbox import Inbox
-from agent.ledger.metered import Metered, point_at, states_another
-from agent.ledger.schedule_witness import ScheduleWitness
+from agent.ledger.journal import Journal
+from agent.ledger.metered import Metered
+from agent.ledger.presence import Presence
+from agent.ledger.second_witnesses import SecondWitnesses
 from agent.ledger.slots import Known, SlotReading
 from agent.ledger.timekeeping import Timekeeper, Undated
 from agent.reading import (
@@ -40,12 +41,11 @@ from agent.reading import (
 )
 from agent.validation import Verdict
 from contract.plan import Plan
-from contract.records import Check, Event, Gap, Reading, Scope, Supersedes, Why, instant, plain, slot_instant
+from contract.records import Check, Gap, Reading, Supersedes, Why, slot_instant
 from drivers.clock import Clock
 
 logger = logging.getLogger(__name__)
 QUEUE = 10_000  # findings that may wait for the writer: an hour of a large park; pollers wait beyond that
-SILENT_SWEEPS = 3  # without an answer before a meter is said to be gone
 GAP_CHAIN_S = 3600  # the longest stretch that one gap record covers
 MOST_DOUBTED = 20  # events about receipts that do not verify, in one life: an auditor gone mad costs no more
 CHECKS: tuple[Check, ...] = get_args(Check)  # in the order of the contract
@@ -68,17 +68,17 @@ class Recorder:
         self.meters = {metered.id: metered for metered in meters}
         places = Counter(metered.at for metered in self.meters.values() if metered.polled)
         self._succeeded = {metered.id for metered in self.meters.values() if places[metered.at] > 1}
-        self.corrections = Corrections(plan, self.meters, log, books, clock, inbox=inbox, past=past)
         self.former: Plan | None = None  # the plan before this one, for slots that it still owes answers to
         self._began_s = clock.wall_ms() // 1000
-        self.lines_down: dict[str, int] = {}  # line → since when, wall ms
         self._plan, self._log, self._books, self._clock = plan, log, books, clock
         self._queue: asyncio.Queue[Finding | Receipt] = asyncio.Queue(QUEUE)
         self._refusals: list[tuple[int, str, str]] = []
         self._doubted: dict[tuple[str, str], bool] = {}  # auditor, why → whether an event says so
         self.time = Timekeeper(clock)
-        self._clocks = ClockWitness()
-        self._schedules = ScheduleWitness()
+        self.journal = Journal(plan, log, books, clock)
+        self.presence = Presence(self.meters, self.journal)
+        self._witnesses = SecondWitnesses(plan, books, self.journal)
+        self.corrections = Corrections(plan, self.meters, log, self.journal, books, clock, inbox=inbox, past=past)
         self.remember: Callable[[], None] = lambda: None  # reads the books back once there is a time to read them by
         self.alive_ms = clock.boot_ms()
 
@@ -128,27 +128,25 @@ class Recorder:
             self._watch_clock()
             self._observed(self.meters[finding.meter], finding)
         elif isinstance(finding, Missed):
-            self._missed(self.meters[finding.meter], finding)
+            self.presence.missed(self.meters[finding.meter], finding)
         elif isinstance(finding, LineState):
-            self._line(finding)
+            self.presence.line(finding)
         elif isinstance(finding, Stated):
-            self._stated(self.meters[finding.meter], finding)
+            self.presence.stated(self.meters[finding.meter], finding)
         elif isinstance(finding, ClockMoved):
-            moved_s = self._clocks.take(finding.meter, finding.moved_s)
-            if moved_s is not None:  # so many at once: it was ours
-                self._event("gateway", self._log.identity.gateway, "clock_dispute", {"meters_moved_s": moved_s})
+            self._witnesses.clock(finding)
         elif isinstance(finding, Backfilled):
             self.corrections.put(finding)
         elif isinstance(finding, Happened):
             logger.warning("%s meter=%s %s", finding.code, finding.meter, finding.details)
-            details = dict(finding.details)
-            self._event("meter", finding.meter, finding.code, details, at_ms=finding.from_ms, to_ms=finding.to_ms)
+            at_ms, to_ms = finding.from_ms, finding.to_ms
+            self.journal.event("meter", finding.meter, finding.code, dict(finding.details), at_ms=at_ms, to_ms=to_ms)
         elif isinstance(finding, Disturbed):
             logger.warning("%s line=%s %s", finding.code, finding.line, finding.details)
-            details = dict(finding.details)
-            self._event("line", finding.line, finding.code, details, at_ms=finding.from_ms, to_ms=finding.to_ms)
+            at_ms, to_ms = finding.from_ms, finding.to_ms
+            self.journal.event("line", finding.line, finding.code, dict(finding.details), at_ms=at_ms, to_ms=to_ms)
         elif isinstance(finding, Settled):
-            self._settled(finding)
+            self._witnesses.settled(finding)
         elif isinstance(finding, Receipt):
             self._log.witness(finding)
 
@@ -159,21 +157,13 @@ class Recorder:
         state, _ = self._clock.sync()
         if state != "none":
             now_ms = self._clock.wall_ms()
-            self._watch_schedules(self._plan.slot_floor(now_ms // 1000))
+            self._witnesses.schedules(self._plan.slot_floor(now_ms // 1000))
             for metered in self.meters.values():
                 self._gaps(metered, metered.slots.overdue(now_ms), None)
             await self.corrections.apply(now_ms)
             self._books.derive(now_ms // 1000, self._log.add)
         await self._log.commit()
         self.corrections.committed()
-
-    def _watch_schedules(self, step_s: int) -> None:
-        for point, schedule, period in self._schedules.take(self._plan, step_s):
-            logger.warning("schedule_missing point=%s schedule=%s %s", point, schedule, period)
-            details = {"period": period} | ({} if schedule is None else {"schedule": schedule})
-            scope: Scope = "gateway" if point is None else "point"
-            whose = point or self._log.identity.gateway
-            self._event(scope, whose, "schedule_missing", details, at_ms=step_s * 1000)
 
     def _name_refusals(self) -> None:
         """One event for all records of a kind that were refused for one reason, one for each false receipt."""
@@ -183,16 +173,11 @@ class Recorder:
             alike.setdefault((kind, reason), []).append(seq)
         for (kind, reason), seqs in alike.items():
             details = {"kind": kind, "reason": reason, "seq": min(seqs), "ranges": ranges(sorted(seqs))}
-            self._event("gateway", self._log.identity.gateway, "undeliverable", details)
+            self.journal.gateway_event("undeliverable", details)
         for (auditor, why), said in list(self._doubted.items())[:MOST_DOUBTED]:
             if not said:
-                details = {"auditor": auditor, "reason": why}
-                self._event("gateway", self._log.identity.gateway, "receipt_refused", details)
+                self.journal.gateway_event("receipt_refused", {"auditor": auditor, "reason": why})
                 self._doubted[auditor, why] = True
-
-    def note(self, scope: Scope, whose: str, code: str, details: dict[str, Any], at_ms: int | None = None) -> None:
-        """An event that no finding tells of; it goes with the next commit."""
-        self._event(scope, whose, code, details, at_ms=at_ms)
 
     def outage(self, why: Why) -> None:
         """At the start: slots that went by while nobody was here."""
@@ -205,7 +190,7 @@ class Recorder:
             slot_s = self._plan.slot_floor(seen.wall_ms // 1000 + self._plan.interval_s // 2)
             if self._plan.point_of(metered.id, slot_s) is None:
                 return  # it was the other meter at this address that answered
-        self._back(metered, seen.wall_ms)
+        self.presence.answered(metered, seen.wall_ms)
         if metered.stranger is not None:
             metered.slots.why = "refused"  # whatever it counts, it is not this meter
             return
@@ -227,7 +212,7 @@ class Recorder:
         if verdict.broken:
             metered.slots.forget()
             before_s = nearest_s - self._plan.interval_s
-            if nearest_s == metered.slots.next_slot_s and self._books.knows(metered.id, before_s):
+            if nearest_s == metered.slots.next_slot_s and self._books.kept.value(metered.id, before_s) is not None:
                 self._gaps(metered, [nearest_s], "refused")  # a step from the old base to the new is no consumption
         readings, lost = metered.slots.accept(known, nearest_s)
         self._gaps(metered, lost, None)
@@ -239,53 +224,19 @@ class Recorder:
         for code, details in verdict.events:
             logger.warning("%s line=%s meter=%s %s", code, metered.line, metered.id, details)
             since_ms = min(before_ms, seen.wall_ms) if code == "rollover" else seen.wall_ms
-            self._event("meter", metered.id, code, details, at_ms=since_ms, to_ms=seen.wall_ms)
+            self.journal.event("meter", metered.id, code, details, at_ms=since_ms, to_ms=seen.wall_ms)
         modulus = metered.validator.limits.modulus
         if verdict.rollover and modulus is not None:
-            self._books.rollover(metered.id, before_ms, seen.wall_ms, modulus)
+            self._books.kept.rollover(metered.id, before_ms, seen.wall_ms, modulus)
 
     def _reading(self, metered: Metered, reading: SlotReading, dated: int | None = None) -> None:
         """dated: index of the undated reading that this one dates."""
         supersedes = None if dated is None else Supersedes(dated, "dated")
         if reading.fills is not None:
             supersedes = Supersedes(reading.fills, "meter_back")
-        body = Reading(
-            meter=metered.id,
-            serial=metered.serial,
-            point=point_at(self._plan, metered.id, reading.slot_s),
-            slot=slot_instant(reading.slot_s),
-            method=reading.method,
-            quality=reading.quality,
-            estimate=reading.estimate,
-            registers=reading.registers,
-            sources=reading.sources,
-            checks=reading.checks,
-            attempts=reading.attempts,
-            revision=0 if supersedes is None else 1,
-            supersedes=supersedes,
-        )
-        self._books.reading(self._log.add(body), body)
+        self.journal.reading(metered, reading, 0 if supersedes is None else 1, supersedes)
         if reading.quality == "measured":
-            self._compare_tariffs(metered, reading)
-
-    def _compare_tariffs(self, metered: Metered, reading: SlotReading) -> None:
-        """The meter's own tariff registers against the schedule; an event when they begin to disagree."""
-        step_s = reading.slot_s - self._plan.interval_s
-        point = self._plan.point_of(metered.id, step_s)
-        period = None if point is None else self._plan.period_at(step_s, self._plan.points[point].schedule)[0]
-        ran = metered.tariffs.take(reading.slot_s, reading.registers, period)
-        if ran is not None:
-            self._event("meter", metered.id, "tariff_mismatch", {"registers": ran}, at_ms=reading.slot_s * 1000)
-
-    def _settled(self, settled: Settled) -> None:
-        """What a meter kept of its settlement day lies between our slots beside it, since its clock may be off."""
-        slot_s, step_s = settled.at_ms // 1000, self._plan.interval_s
-        around = [self._books.values.get(settled.meter, slot_s + n * step_s) for n in (-1, 0, 1)]
-        ours = [value.registers["import"] for value in around if value is not None and "import" in value.registers]
-        if len(ours) < len(around) or min(ours) <= settled.value <= max(ours):
-            return
-        details = {"meter": plain(settled.value), "slot": plain(ours[1])}
-        self._event("meter", settled.meter, "settlement_mismatch", details, at_ms=settled.at_ms)
+            self._witnesses.tariffs(metered, reading)
 
     def _undated(self, metered: Metered, seen: Observation, checks: list[Check]) -> None:
         body = Reading(
@@ -327,33 +278,9 @@ class Recorder:
         before = self.former is not None and slot_s <= self._began_s and self.former.is_due(metered.id, slot_s)
         return before or self._plan.is_due(metered.id, slot_s)
 
-    def _stated(self, metered: Metered, stated: Stated) -> None:
-        """Another serial number, or ratios set otherwise, than the configuration says."""
-        if stated.serial is not None:
-            self._identity(metered, stated.serial, stated.wall_ms)
-        for name, value in stated.ratios.items():
-            expected = metered.ratios.get(name)
-            if expected is None or value == expected or metered.told.get(name) == value:
-                continue
-            metered.told[name] = value
-            details = {"ratio": name, "configured": plain(expected), "meter": plain(value)}
-            self._event("meter", metered.id, "ratio_mismatch", details, at_ms=stated.wall_ms)
-
-    def _identity(self, metered: Metered, serial: str, at_ms: int) -> None:
-        stranger = serial if states_another(metered.serial, serial) else None
-        if stranger is not None and stranger != metered.stranger:
-            details = {"configured": metered.serial, "meter": serial}
-            logger.warning("serial_changed line=%s meter=%s %s", metered.line, metered.id, details)
-            self._event("meter", metered.id, "serial_changed", details, at_ms=at_ms)
-            metered.slots.why = "refused"
-        if metered.serial is None:
-            metered.serial = serial
-        metered.stranger = stranger
-
     def _watch_clock(self) -> None:
         """The wall clock against the boot clock, which never steps; readings that waited for a date get it."""
         turn = self.time.look()
-        who = self._log.identity.gateway
         if turn.anchor is not None:
             self._log.add(turn.anchor)
         if turn.suspended_ms:
@@ -363,13 +290,13 @@ class Recorder:
             if self.time.trusted:
                 self.outage("power")
         if turn.stepped_ms:
-            self._event("gateway", who, "clock_step", {"ms": turn.stepped_ms})
+            self.journal.gateway_event("clock_step", {"ms": turn.stepped_ms})
             for metered in self.meters.values():  # slots that the step leapt over: nobody could read at them
                 self._gaps(metered, metered.slots.overdue(self._clock.wall_ms()), "clock")
         if turn.went:
-            self._event("gateway", who, "clock_lost", {})
+            self.journal.gateway_event("clock_lost", {})
         if turn.came:
-            self._event("gateway", who, "clock_back", {})
+            self.journal.gateway_event("clock_back", {})
             self._date()
 
     def _date(self) -> None:
@@ -391,52 +318,6 @@ class Recorder:
             self._gaps(found, lost, "clock")
             for reading in readings:
                 self._reading(found, reading, dated=one.seq)
-
-    def _missed(self, metered: Metered, missed: Missed) -> None:
-        metered.silent += 1
-        metered.slots.why = missed.why
-        if metered.silent == 1:
-            logger.warning("no reading line=%s meter=%s why=%s %s", metered.line, metered.id, missed.why, missed.detail)
-        if metered.silent == SILENT_SWEEPS:
-            metered.gone_since_ms = missed.wall_ms
-            details = {"why": missed.why, "detail": missed.detail}
-            self._event("meter", metered.id, "meter_gone", details, at_ms=missed.wall_ms)
-
-    def _back(self, metered: Metered, at_ms: int) -> None:
-        if metered.gone_since_ms is not None:
-            self._event("meter", metered.id, "meter_back", {}, at_ms=metered.gone_since_ms, to_ms=at_ms)
-        if metered.silent:
-            logger.info("meter answers again line=%s meter=%s", metered.line, metered.id)
-        metered.silent, metered.gone_since_ms = 0, None
-
-    def _line(self, state: LineState) -> None:
-        if state.up:
-            since_ms = self.lines_down.pop(state.line, None)
-            if since_ms is not None:
-                self._event("line", state.line, "line_back", {}, at_ms=since_ms, to_ms=state.wall_ms)
-        else:
-            self.lines_down[state.line] = state.wall_ms
-            for metered in self.meters.values():
-                if metered.line == state.line:
-                    metered.slots.why = "port"
-            self._event("line", state.line, "line_gone", {"detail": state.detail}, at_ms=state.wall_ms)
-
-    def _event(
-        self,
-        scope: Scope,
-        id_: str,
-        code: str,
-        details: dict[str, Any],
-        *,
-        at_ms: int | None = None,
-        to_ms: int | None = None,
-    ) -> None:
-        if at_ms is None:
-            at_ms = self._clock.wall_ms()
-        dated = self._clock.sync()[0] != "none"
-        from_ = instant(at_ms) if dated else None
-        to = instant(to_ms if to_ms is not None else at_ms) if dated else None
-        self._log.add(Event(scope, id_, code, from_, to, details))
 
 
 def _checks(seen: Observation) -> list[Check]:

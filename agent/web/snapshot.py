@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agent.app import Agent
-from agent.ledger.books import Key, Whose, Written
+from agent.ledger.kept import Key, Whose, Written
 from agent.ledger.metered import Metered
 from agent.ledger.shelf import Row, Shelves
 from agent.polling.airtime import Work
@@ -169,7 +169,7 @@ class Looker:
         recorder, outbox = self.agent.recorder, self.agent.outbox
         silent = sum(metered.silent for metered in recorder.meters.values())
         uplink = "" if outbox is None else f"{outbox.waiting}.{outbox.connected:d}"
-        return f"{self.agent.log.size}.{silent}.{len(recorder.lines_down)}.{uplink}"
+        return f"{self.agent.log.size}.{silent}.{len(recorder.presence.lines_down)}.{uplink}"
 
     def take(self, *, with_books: bool = False) -> Snapshot:
         """One look; `intervals` and `written`, which are large, only with books."""
@@ -177,9 +177,9 @@ class Looker:
         settings, private = agent.config["settings"], agent.config["private"]
         now_ms, (clock, error_ms) = agent.clock.wall_ms(), agent.clock.sync()
         signs = self.signs()
-        down = agent.recorder.lines_down.copy()
+        down = agent.recorder.presence.lines_down.copy()
         at = self._placed(agent.plan.slot_floor(now_ms // 1000))
-        values = agent.books.values.copy()
+        values = agent.books.kept.values.copy()
         meters = {
             metered.id: self._meter(metered, at.get(metered.id), down, values)
             for metered in agent.recorder.meters.values()
@@ -207,8 +207,8 @@ class Looker:
             meters=meters,
             lines={poller.line.id: self._line(poller, meters, down) for poller in agent.pollers},
             names=self._names,
-            intervals=agent.books.intervals.copy().rows() if with_books else {},
-            written=agent.books.written.copy() if with_books else {},
+            intervals=agent.books.kept.intervals.copy().rows() if with_books else {},
+            written=agent.books.kept.balances.copy() if with_books else {},
             data=self.data,
             signs=signs,
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.ledger.books import KEPT_S, LEARNT_AT_ONCE, Books
+from agent.ledger.books import Books
+from agent.ledger.kept import KEPT_S, LEARNT_AT_ONCE
 from bench.evidence_auditor import reading
 from contract.grid import Closing
 from contract.plan import Plan
@@ -37,8 +38,8 @@ def test_a_day_is_read_back_again_once_a_part_of_it_was_forgotten() -> None:
     books = Books(park(), recall)
     span = books.plan.day_of(START_S)
     for hours in (0, 1, 2):
-        books._recall_span(*span)
-        assert len(books.values.between("m-001", *span)) == SLOTS
+        books.kept.recall_span(*span)
+        assert len(books.kept.values.between("m-001", *span)) == SLOTS
         books.derive(span[0] + KEPT_S + hours * 3600 + 900, lambda _body: 0)
     assert asked == [span[0]] * 3
 
@@ -51,12 +52,12 @@ def test_a_log_is_read_back_without_its_records_in_memory_at_once() -> None:
         nonlocal most
         for n in range(METERS * SLOTS):
             yield n, reading(n % METERS, START_S + n // METERS * 900)
-            most = max(most, sum(map(len, books.values._fresh.values())))
+            most = max(most, sum(map(len, books.kept.values._fresh.values())))
 
-    books.learn_all(log())
+    books.kept.learn_all(log())
     assert most == LEARNT_AT_ONCE - 1
-    assert not books.values._fresh
+    assert not books.kept.values._fresh
     for meter in range(METERS):
-        held = books.values.between(f"m-{meter:03d}", START_S, START_S + SLOTS * 900)
+        held = books.kept.values.between(f"m-{meter:03d}", START_S, START_S + SLOTS * 900)
         assert [value.seq for value in held.values()] == [slot * METERS + meter for slot in range(SLOTS)]
         assert {name for value in held.values() for name in value.registers} == {"import"}

@@ -1,0 +1,217 @@
+"""What the ledger remembers of its log: values at slots, and the newest of each derived record.
+
+    log ── learn ──▶ values, skews, rollovers │ intervals, days, statements, balances ──▶ books
+     ▲ forget: older than KEPT_S, or DAYS_KEPT_S                                             │
+     └──────────────────── recall: a day, or the days of a period, that something late touches
+
+Packed but for the newest slots. What follows from a new value, and which record to write, is `books`' matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from agent.ledger.shelf import Shelves
+from contract.balance import skew_of
+from contract.grid import DAY_S
+from contract.ledger import SlotValue
+from contract.plan import Plan
+from contract.records import (
+    Balance,
+    Body,
+    Day,
+    Event,
+    Interval,
+    Reading,
+    Statement,
+    parse_instant,
+    parse_slot,
+)
+
+KEPT_S = 2 * DAY_S + 3600
+FOREVER_S = 2**62
+LEARNT_AT_ONCE = 512  # records of the log, before what they said is packed
+FRESH_STEPS = 2  # not packed: the next sweep looks at them
+DAYS_KEPT_S = 70 * DAY_S  # days, of which statements are made: two billing periods
+BILLED = ("import", "export")  # of a reading's registers, what the ledger looks at
+Derived = Interval | Day | Statement | Balance
+Whose = tuple[str | None, str | None]  # tenant, point; the park's balance has neither
+Key = tuple[str, Whose, int, int]  # kind, whose, from, to
+Recall = Callable[[int, int, tuple[str, ...]], Iterable[tuple[int, Body]]]  # from, to UTC seconds, kinds or all
+PARK: Whose = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A derived record in the log: where, which revision, and what it said."""
+
+    seq: int
+    body: Derived
+
+
+@dataclass(slots=True)
+class Kept:
+    """The memory of one epoch's books.
+
+    recall: reads back what the log holds of `[from, to)`; called for old spans only.
+    """
+
+    plan: Plan
+    recall: Recall
+    values: Shelves[str, SlotValue] = field(default_factory=Shelves)  # meter, slot → value, of what can be billed
+    skews: Shelves[str, Decimal] = field(default_factory=Shelves)  # meter, slot → seconds off the slot
+    rolled: dict[tuple[str, int], Decimal] = field(default_factory=dict)  # (meter, step) → modulus
+    intervals: Shelves[Whose, Written] = field(default_factory=Shelves)  # whose, start of the step → interval
+    days: Shelves[Whose, Written] = field(default_factory=Shelves)  # whose, start of the day → day
+    statements: Shelves[Whose, Written] = field(default_factory=Shelves)  # whose, start of the period → statement
+    balances: dict[Key, Written] = field(default_factory=dict)
+    _recalled: set[tuple[int, int]] = field(default_factory=set)
+    _days_since_s: int = FOREVER_S  # days that began from here on are in memory
+
+    def learn_all(self, records: Iterable[tuple[int, Body]]) -> None:
+        """Takes records that stand in the log, and packs as it goes: as objects two days are a hundred megabytes."""
+        for n, (seq, body) in enumerate(records, 1):
+            self.learn(seq, body)
+            if n % LEARNT_AT_ONCE == 0:
+                self._pack(FOREVER_S)
+        self._pack(FOREVER_S)
+
+    def learn(self, seq: int, body: Body) -> None:
+        """Takes a record that stands in the log already."""
+        if isinstance(body, Reading) and body.slot is not None:
+            self.reading(seq, body)
+        elif isinstance(body, (Interval, Day, Statement, Balance)):
+            key = key_of(body)
+            known = self.written(key)
+            if known is None or known.body.revision <= body.revision:
+                self.keep(key, Written(seq, body))
+            if isinstance(body, Interval):
+                for segment in body.segments:
+                    if segment.rollover is not None:
+                        self.rolled[segment.meter, key[2]] = segment.rollover
+        elif isinstance(body, Event) and body.code == "rollover" and body.from_ is not None and body.to is not None:
+            modulus = Decimal(body.details["modulus"])
+            self.rollover(body.id, parse_instant(body.from_), parse_instant(body.to), modulus)
+
+    def reading(self, seq: int, body: Reading) -> int:
+        """Takes a dated reading unless a later one of its slot is known; gives the slot."""
+        assert body.slot is not None
+        slot_s = parse_slot(body.slot)
+        known = self.value(body.meter, slot_s)
+        if known is None or known.seq < seq:
+            billed = {name: body.registers[name] for name in BILLED if name in body.registers}
+            self.values.put(body.meter, slot_s, SlotValue(billed, body.quality, seq))
+            self.skews.put(body.meter, slot_s, skew_of(body))
+        return slot_s
+
+    def rollover(self, meter: str, from_ms: int, to_ms: int, modulus: Decimal) -> None:
+        """The meter's register passed through zero between two looks: in which step, the values at the slots tell."""
+        first_s, last_s = self.plan.slot_floor(from_ms // 1000), self.plan.slot_floor(to_ms // 1000)
+        for step_s in range(first_s, last_s + 1, self.plan.interval_s):
+            self.rolled[meter, step_s] = modulus
+
+    def value(self, meter: str, slot_s: int) -> SlotValue | None:
+        """A meter's value at a slot, as far as it is billed."""
+        return self.values.get(meter, slot_s)
+
+    def modulus(self, meter: str, step_s: int) -> Decimal | None:
+        """What a register that passed through zero in a step lacks."""
+        return self.rolled.get((meter, step_s))
+
+    def skew(self, meter: str, slot_s: int) -> Decimal:
+        """Seconds between a slot and what its value rests on."""
+        return self.skews.get(meter, slot_s) or Decimal(0)
+
+    def written(self, key: Key) -> Written | None:
+        """What was written last of the kind, for the same bounds."""
+        shelves = self._shelves(key[0])
+        if shelves is None:
+            return self.balances.get(key)
+        known = shelves.get(key[1], key[2])
+        return known if known is not None and key_of(known.body) == key else None  # not one of another grid
+
+    def keep(self, key: Key, written: Written) -> None:
+        """In the place of what was written before."""
+        shelves = self._shelves(key[0])
+        if shelves is None:
+            self.balances[key] = written
+        else:
+            shelves.put(key[1], key[2], written)
+
+    def intervals_of(self, whose: Whose, from_s: int, to_s: int) -> dict[int, Interval]:
+        """Start of the step → interval, of steps of the plan's grid within the bounds."""
+        step_s = self.plan.interval_s
+        return {
+            start_s: known.body
+            for start_s, known in self.intervals.between(whose, from_s, to_s).items()
+            if (start_s - from_s) % step_s == 0
+            and isinstance(known.body, Interval)
+            and parse_slot(known.body.end) == start_s + step_s
+        }
+
+    def balances_of(self, from_s: int, to_s: int) -> Iterator[Balance]:
+        """The balances of the steps within the bounds."""
+        step_s = self.plan.interval_s
+        for start_s in range(from_s, to_s, step_s):
+            known = self.balances.get(("balance", PARK, start_s, start_s + step_s))
+            if known is not None and isinstance(known.body, Balance):
+                yield known.body
+
+    def is_old(self, step_s: int, now_s: int) -> bool:
+        """Whether a step, or one it adds up with, may be forgotten already."""
+        return step_s < now_s - KEPT_S + DAY_S
+
+    def recall_span(self, from_s: int, to_s: int) -> None:
+        """Everything of a span that may be forgotten."""
+        if (from_s, to_s) not in self._recalled:
+            self._recalled.add((from_s, to_s))
+            self.learn_all(self.recall(from_s, to_s + 1, ()))  # the value at the end bounds the last step
+
+    def recall_days(self, from_s: int, to_s: int) -> None:
+        """Days that a start did not read back."""
+        if from_s >= self._days_since_s:
+            return
+        self._days_since_s = from_s
+        self.learn_all(
+            (seq, body)
+            for seq, body in self.recall(from_s, to_s, ("day", "balance", "statement"))
+            if not isinstance(body, Balance) or parse_slot(body.to) - parse_slot(body.from_) == DAY_S
+        )
+
+    def forget(self, now_s: int) -> None:
+        """What is older than it is kept; packs what the next sweep does not look at."""
+        before_s, days_before_s = now_s - KEPT_S, now_s - DAYS_KEPT_S
+        self._recalled = {span for span in self._recalled if span[0] >= before_s}  # of the others a part is gone
+        self._pack(now_s - FRESH_STEPS * self.plan.interval_s)
+        for steps in (self.values, self.skews, self.intervals):
+            steps.forget(before_s)
+        for spans in (self.days, self.statements):
+            spans.forget(days_before_s)
+        for rolled in [rolled for rolled in self.rolled if rolled[1] < before_s]:
+            del self.rolled[rolled]
+        for key in [key for key in self.balances if key[3] < (days_before_s if _is_lasting(key) else before_s)]:
+            del self.balances[key]
+
+    def _shelves(self, kind: str) -> Shelves[Whose, Written] | None:
+        return {"interval": self.intervals, "day": self.days, "statement": self.statements}.get(kind)
+
+    def _pack(self, before_s: int) -> None:
+        for shelves in (self.values, self.skews, self.intervals, self.days, self.statements):
+            shelves.pack(before_s)
+
+
+def key_of(body: Derived) -> Key:
+    """What a derived record is of."""
+    if isinstance(body, Balance):
+        return "balance", PARK, parse_slot(body.from_), parse_slot(body.to)
+    whose = (body.tenant, body.point)
+    if isinstance(body, Interval):
+        return "interval", whose, parse_slot(body.start), parse_slot(body.end)
+    return body.kind, whose, parse_slot(body.from_), parse_slot(body.to)
+
+
+def _is_lasting(key: Key) -> bool:
+    """Balances of days and billing periods: few, and needed as long as their period may change."""
+    return key[3] - key[2] >= DAY_S
