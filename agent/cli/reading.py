@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -12,8 +13,8 @@ from typing import Any
 import click
 
 from agent.cli import Failure
-from agent.cli.output import document
-from agent.cli.places import LOCAL_INSTANT, effective, utc_seconds
+from agent.cli.output import document, notice
+from agent.cli.places import LOCAL_INSTANT, effective, local_text, utc_seconds
 from agent.cli.words import t
 from agent.cli.work_order import REGISTER
 from agent.ledger.inbox import ManualReading, Note, WorkOrder, leave
@@ -85,8 +86,11 @@ def add(
         assert meter is not None
         assert register is not None
         assert at is not None
-        _check_meter(meter, config, "")
         registers = {"import": register} | ({} if export is None else {"export": export})
+        try:
+            _check(meter, registers, config)
+        except ValueError as error:
+            raise Failure(str(error), 78) from error
         found = [(meter, at, registers, who)]
     evidence = photo or sheet
     digest = None if evidence is None else hashlib.sha256(evidence.read_bytes()).hexdigest()
@@ -101,6 +105,12 @@ def add(
         events.append(Note("meter", name, "manual_reading", at_ms, details))
         readings.append(ManualReading(name, at_ms, registers))
     directory = data or Path(config["private"]["data"])
+    newest_s = max((reading.at_ms for reading in readings), default=0) // 1000
+    if newest_s > time.time():
+        local = local_text(newest_s, offset_s)
+        notice(
+            t(f"{local} 还没有到:代理等到那时才取", f"{local} lies ahead: the agent takes the readings up only then")
+        )
     try:
         left = leave(directory, WorkOrder(tuple(events), tuple(readings)))
     except OSError as error:
@@ -151,7 +161,9 @@ def _row(row: dict[str, Any], config: dict[str, Any], at: datetime | None, who: 
     moment = row["at"] if row.get("at") else at
     if moment is None:
         raise ValueError(t("没有抄表时间,请加 --at", "no time: --at for the whole sheet"))
-    return _meter_of(row, config), LOCAL_INSTANT.convert(moment, None, None), registers, row.get("who") or who
+    meter = _meter_of(row, config)
+    _check(meter, registers, config)
+    return meter, LOCAL_INSTANT.convert(moment, None, None), registers, row.get("who") or who
 
 
 def _meter_of(row: dict[str, Any], config: dict[str, Any]) -> str:
@@ -169,9 +181,17 @@ def _meter_of(row: dict[str, Any], config: dict[str, Any]) -> str:
     return str(in_room[0])
 
 
-def _check_meter(meter: str, config: dict[str, Any], where: str) -> None:
-    if meter not in {known["id"] for known in config["meters"]}:
-        raise Failure(where + t(f"没有电表 {meter}", f"there is no meter {meter}"), 78)
+def _check(name: str, registers: dict[str, Decimal], config: dict[str, Any]) -> None:
+    """Raises ValueError for a meter that is not there, or a register that it has not the digits to show."""
+    meter = next((meter for meter in config["meters"] if meter["id"] == name), None)
+    if meter is None:
+        raise ValueError(t(f"没有电表 {name}", f"there is no meter {name}"))
+    digits = meter["digits"]
+    for value in registers.values():
+        if digits is not None and value >= Decimal(10) ** int(digits):
+            raise ValueError(
+                t(f"电表 {name} 只有 {digits} 位整数,{value} 读错了", f"{name} shows {digits} digits, never {value}")
+            )
 
 
 def _moment(cell: Any) -> datetime | None:

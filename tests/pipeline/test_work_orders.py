@@ -181,6 +181,17 @@ def test_a_sheet_with_any_wrong_row_is_refused_whole_with_every_row_named(file: 
     assert not (tmp_path / "data").exists()
 
 
+def test_a_register_that_the_meter_cannot_show_is_refused_and_a_time_ahead_is_noticed(file: Path, tmp_path: Path):
+    add = ["reading", "add", "--config", file]
+    one = [*add, "--meter", "m-9", "--at", "2026-07-15 08:00", "--import"]
+    assert "m-9 shows 6 digits" in call(*one, "1000000", code=78).output
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("表号,示数,时间\nm-9,1234567.00,2026-07-15 08:00\n", "utf-8")
+    assert "sheet.csv:2: m-9 shows 6 digits" in call(*add, "--sheet", sheet, code=78).output
+    assert "lies ahead" not in call(*one, "999,999.99").output
+    assert "lies ahead" in call(*add, "--meter", "m-9", "--at", "2926-07-15 08:00", "--import", "1").output
+
+
 def test_a_file_in_the_inbox_that_is_no_work_order_stays_and_stops_nothing(file: Path):
     inbox = file.parent / "data" / "inbox"
     inbox.mkdir(parents=True)
