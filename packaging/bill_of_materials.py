@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 from typing import Any
 
+UPLOT = "agent/web/static/uPlot.iife.min.js"  # the one library that our own wheel carries as a file
 
-def licences(wheels: list[Path]) -> str:
+
+def licences(own: Path, wheels: list[Path]) -> str:
     """A page that names each library, its licence and where it comes from, with the licence texts it carries."""
-    parts = ["# Libraries in this package and their licences", ""]
-    texts: list[str] = []
+    uplot, _, text = _uplot(own)
+    parts = ["# Libraries in this package and their licences", "", f"- uPlot {uplot}: MIT"]
+    texts = [f"\n## uPlot {uplot}: LICENSE\n\n{text.strip()}\n"]
     for wheel in wheels:
         about = _metadata(wheel)
         parts.append(f"- {about['Name']} {about['Version']}: {_licence(about)}")
@@ -24,8 +28,9 @@ def licences(wheels: list[Path]) -> str:
     return "\n".join([*parts, *texts]) + "\n"
 
 
-def bill(version: str, wheels: list[Path], moment: str) -> str:
-    """CycloneDX 1.5 JSON of hubiao `version` and the wheels it is installed with; `moment` is RFC 3339."""
+def bill(version: str, own: Path, wheels: list[Path], moment: str) -> str:
+    """CycloneDX 1.5 JSON of hubiao `version`, its `own` wheel, and those it is installed with; `moment` is RFC 3339."""
+    uplot, script, _ = _uplot(own)
     document: dict[str, Any] = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
@@ -39,9 +44,31 @@ def bill(version: str, wheels: list[Path], moment: str) -> str:
                 "purl": f"pkg:pypi/hubiao@{version}",
             },
         },
-        "components": [_component(wheel) for wheel in wheels],
+        "components": [
+            {
+                "type": "library",
+                "name": "uplot",
+                "version": uplot,
+                "purl": f"pkg:npm/uplot@{uplot}",
+                "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(script).hexdigest()}],
+                "licenses": [{"license": {"name": "MIT"}}],
+                "properties": [{"name": "file", "value": UPLOT}],
+            },
+            *(_component(wheel) for wheel in wheels),
+        ],
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _uplot(own: Path) -> tuple[str, bytes, str]:
+    """Version, script and licence text."""
+    with zipfile.ZipFile(own) as archive:
+        script = archive.read(UPLOT)
+        text = archive.read(str(Path(UPLOT).with_name("uPlot.LICENSE.txt"))).decode()
+    found = re.search(rb"uPlot \(v([\d.]+)\)", script)
+    if found is None:
+        raise ValueError(f"{UPLOT} does not say its version")
+    return found[1].decode(), script, text
 
 
 def _component(wheel: Path) -> dict[str, Any]:

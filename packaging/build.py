@@ -57,8 +57,8 @@ def main(architectures: list[str]) -> None:
             wheels = _wheelhouse(house, name, wheel)
             moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             sbom = dist / f"hubiao-{version}-{name}.cdx.json"
-            sbom.write_text(bill_of_materials.bill(version, wheels, moment), encoding="utf-8")
-            (house / "THIRD-PARTY.md").write_text(bill_of_materials.licences(wheels), encoding="utf-8")
+            sbom.write_text(bill_of_materials.bill(version, wheel, wheels, moment), encoding="utf-8")
+            (house / "THIRD-PARTY.md").write_text(bill_of_materials.licences(wheel, wheels), encoding="utf-8")
             shutil.copy(sbom, house / "sbom.cdx.json")
             made += [sbom, _tarball(house, dist, seconds)]
             debian = FROM_DEBIAN.get(name, ())

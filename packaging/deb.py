@@ -37,11 +37,7 @@ Description: per-tenant energy of a resale park, with evidence
 """
 DEPENDS = ("python3 (>= 3.11)", "python3 (<< 3.12)", "passwd")
 SCRIPTS = ("postinst", "prerm", "postrm")
-DOCUMENTS = (
-    *("README.md", "README.zh-CN.md", "CHANGELOG.md", "SECURITY.md"),
-    *("docs/operations.md", "docs/operations.zh.md", "docs/security.md", "docs/security.zh.md"),
-    *("docs/troubleshooting.md", "docs/troubleshooting.zh.md"),
-)
+DOCUMENTS = ("README.md", "README.zh-CN.md", "CHANGELOG.md", "SECURITY.md", "SECURITY.zh.md")
 
 
 def build(
@@ -97,7 +93,8 @@ def _lay_out(source: Path, house: Path, tree: Path) -> None:
         _copy(units / name, tree / place)
     documents = tree / "usr/share/doc/hubiao"
     for name in DOCUMENTS:
-        _copy(source / name, documents / Path(name).name)
+        _copy(source / name, documents / name)
+    shutil.copytree(source / "docs", documents / "docs")  # all of it: where the box stands there is no network
     _copy(source / "LICENSE", documents / "copyright")
     shutil.copytree(source / "config/samples", documents / "samples")
     _write(tree / "usr/share/bash-completion/completions/hubiao", _completion())

@@ -86,7 +86,7 @@ def test_a_package_brings_units_completion_man_page_documents_and_licences(tmp_p
         "usr/lib/tmpfiles.d/hubiao.conf",
         "usr/share/bash-completion/completions/hubiao",
         "usr/share/man/man1/hubiao.1.gz",
-        "usr/share/doc/hubiao/operations.zh.md",
+        "usr/share/doc/hubiao/docs/field-guide.zh.md",
         "usr/share/doc/hubiao/copyright",
         "usr/share/doc/hubiao/samples/small.yaml",
     } <= names
