@@ -200,10 +200,15 @@ def _differences_document(found: list[Difference] | None) -> list[dict[str, Any]
 
 
 def _show(cells: list[dict[str, Any]]) -> None:
-    """Columns in which any row has something; registers and energies in the field's order."""
-    texts = [("room", "房号", "room"), ("tenant", "租户", "tenant"), ("meter", "表号", "meter"), ("from", "起", "from")]
+    """Columns in which any row has something; registers and energies in the field's order.
+
+    Points only where a meter has several: its import and its export.
+    """
+    texts = [("room", "房号", "room"), ("tenant", "租户", "tenant"), ("meter", "表号", "meter")]
+    if len({(row["meter"], row["point"]) for row in cells}) > len({row["meter"] for row in cells}):
+        texts.append(("point", "计量点", "point"))
     span = any(row["from"] is not None for row in cells)
-    columns = [*texts, ("to", "止", "to") if span else ("to", "时间", "at"), *FIGURES]
+    columns = [*texts, ("from", "起", "from"), ("to", "止", "to") if span else ("to", "时间", "at"), *FIGURES]
     shown = [column for column in columns if any(row.get(column[0]) is not None for row in cells)]
     head = [*(t(zh, en) for _, zh, en in shown), "quality"]
     beside = [("note", t("备注", "note")), ("difference", t("差异", "difference"))]

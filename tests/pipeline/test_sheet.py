@@ -11,6 +11,7 @@ from typing import Any
 import ledger_park
 import openpyxl
 import pytest
+import reading_store
 from click.testing import CliRunner, Result
 from reading_store import STEP, TEN, Morning, register
 
@@ -62,6 +63,21 @@ def test_a_sheet_at_a_slot_has_one_row_a_point_and_its_meter(morning: Morning) -
     assert acme["end"]["registers"] == {"total": "1002.20", "t1": t, "t2": t, "t3": t, "t4": t, "t5": None}
     assert (acme["multiplier"], acme["kwh"], acme["start"], acme["quality"]) == ("40", None, None, "measured")
     assert acme["holders"] == [{"tenant": "acme", "share": "1", "name": "埃克米五金"}]
+
+
+def test_the_table_names_the_points_where_one_meter_has_two(
+    morning: Morning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feeds = "".join(
+        f"  - {{id: {name}, role: master, register: {name}, meters: [{{meter: m-000}}]}}\n"
+        for name in ("import", "export")
+    )
+    monkeypatch.setattr("reading_store.YAML", reading_store.YAML.replace("points:\n", "points:\n" + feeds))
+    fed = Morning(tmp_path).write()
+    for sheet, points in ((fed, ["import", "export"]), (morning, [])):
+        lines = run(sheet, "--at", "2026-07-10 10:30").stdout.splitlines()
+        masters = [line.split("\t") for line in lines if "m-000" in line]
+        assert [line[3] for line in masters if line[3] in ("import", "export")] == points
 
 
 def test_between_slots_registers_lie_on_the_line_and_say_so(morning: Morning) -> None:
