@@ -56,6 +56,8 @@ class Journal:
         to = instant(to_ms if to_ms is not None else at_ms) if dated else None
         self._log.add(Event(scope, id_, code, from_, to, details))
 
-    def gateway_event(self, code: str, details: dict[str, Any], *, at_ms: int | None = None) -> None:
+    def gateway_event(
+        self, code: str, details: dict[str, Any], *, at_ms: int | None = None, to_ms: int | None = None
+    ) -> None:
         """What befell the gateway itself."""
-        self.event("gateway", self._log.identity.gateway, code, details, at_ms=at_ms)
+        self.event("gateway", self._log.identity.gateway, code, details, at_ms=at_ms, to_ms=to_ms)

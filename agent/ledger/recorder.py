@@ -286,8 +286,7 @@ class Recorder:
         if turn.suspended_ms:
             logger.warning("host was suspended seconds=%d", turn.suspended_ms // 1000)
             details = {"suspended_s": turn.suspended_ms // 1000}
-            who = self._log.identity.gateway
-            self.journal.event("gateway", who, "power_off", details, at_ms=turn.since_ms, to_ms=self._clock.wall_ms())
+            self.journal.gateway_event("power_off", details, at_ms=turn.since_ms, to_ms=self._clock.wall_ms())
             if self.time.trusted:
                 self.outage("power")
         if turn.stepped_ms:
