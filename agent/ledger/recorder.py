@@ -47,6 +47,7 @@ from drivers.clock import Clock
 logger = logging.getLogger(__name__)
 QUEUE = 10_000  # findings that may wait for the writer: an hour of a large park; pollers wait beyond that
 GAP_CHAIN_S = 3600  # the longest stretch that one gap record covers
+REMEMBERED = {"max_demand"}  # what a meter keeps of every month: no trouble, and a dozen of them at the first start
 MOST_DOUBTED = 20  # events about receipts that do not verify, in one life: an auditor gone mad costs no more
 CHECKS: tuple[Check, ...] = get_args(Check)  # in the order of the contract
 
@@ -138,7 +139,8 @@ class Recorder:
         elif isinstance(finding, Backfilled):
             self.corrections.put(finding)
         elif isinstance(finding, Happened):
-            logger.warning("%s meter=%s %s", finding.code, finding.meter, finding.details)
+            level = logging.INFO if finding.code in REMEMBERED else logging.WARNING
+            logger.log(level, "%s meter=%s %s", finding.code, finding.meter, finding.details)
             at_ms, to_ms = finding.from_ms, finding.to_ms
             self.journal.event("meter", finding.meter, finding.code, dict(finding.details), at_ms=at_ms, to_ms=to_ms)
         elif isinstance(finding, Disturbed):

@@ -13,7 +13,7 @@ from agent.ledger.profile import Profile
 from agent.ledger.ratios import ratio_changes
 from agent.ledger.shape import ParkLoad, Parts, Shape
 from agent.ledger.slots import Bridge, Known
-from agent.reading import Backfilled, Settled, Stated, Witness
+from agent.reading import Backfilled, Happened, Settled, Stated, Witness
 from bench.fed import Fed
 from contract.records import Day, Estimate, Event, Gap, Interval, Reading, Source, instant, parse_slot
 
@@ -318,3 +318,12 @@ def test_a_multiplier_that_the_configuration_changes_is_told_once(before, after,
     ]
     assert list(ratio_changes(config(after), None)) == []
     assert list(ratio_changes(config(after, "m-2"), config(before))) == []  # another meter
+
+
+def test_what_a_meter_remembers_of_its_months_is_an_event_and_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with fed(park(ONE), DIRECT) as played, caplog.at_level("INFO", "agent.ledger.recorder"):
+        now_ms = played.clock.wall_ms()
+        for code in ("max_demand", "cover_open"):
+            played.take(Happened("m-1", code, now_ms, now_ms, {}))
+        assert codes(played)[-2:] == ["max_demand", "cover_open"]
+        assert [record.levelname for record in caplog.records[-2:]] == ["INFO", "WARNING"]
