@@ -23,14 +23,9 @@ from agent.cli.places import at_links, effective
 from agent.cli.read_faults import Asked, explain
 from agent.cli.words import t
 from agent.field.causes import CERTAIN, LIKELY, Cause
-from agent.field.diagnosis import (
-    LineEvidence,
-    MeterEvidence,
-    gateway_causes,
-    line_causes,
-    meter_causes,
-)
+from agent.field.diagnosis import gateway_causes, line_causes, meter_causes
 from agent.field.doctoring import ROUNDS, Examination, ExaminedLine
+from agent.field.seen import LineEvidence, MeterEvidence
 from agent.field.surroundings import examine_gateway
 from agent.schedule import predict_sweep
 from drivers.clock import RealClock

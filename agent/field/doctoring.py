@@ -2,8 +2,8 @@
 
     listen | round 1: m-1 m-2 … | round 2 … | trials for those that never answered | content of those that did
 
-Gathers evidence for `diagnosis.py` and concludes nothing. Requests beyond a configured meter's own are commissioning
-reads; the agent must be stopped, since a line has one owner.
+Gathers what was seen (`seen.py`) for `diagnosis.py` and concludes nothing. Requests beyond a configured meter's own
+are commissioning reads; the agent must be stopped, since a line has one owner.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
-from agent.field.diagnosis import LineEvidence, MeterEvidence
 from agent.field.search import BAUDS, FRAMINGS, short_address
+from agent.field.seen import LineEvidence, MeterEvidence
 from agent.hearing import Dlt645Ear, Heard, RtuEar
 from agent.meters import METER_PROTOCOLS, build_meter
 from contract.grid import parse_utc_offset

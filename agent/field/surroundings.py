@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.delivery.mqtt import Broker, Connection, UplinkError
-from agent.field.diagnosis import GatewayEvidence
+from agent.field.seen import GatewayEvidence
 
 ANSWER_S = 10.0  # a broker behind a bad 4G link takes some seconds
 

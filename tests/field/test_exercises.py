@@ -23,8 +23,9 @@ from benches import NOON, Bench, effective
 
 from agent.cli.check_online import made_line
 from agent.field.causes import CAUSES, CERTAIN, Cause
-from agent.field.diagnosis import LineEvidence, gateway_causes, line_causes, meter_causes
+from agent.field.diagnosis import gateway_causes, line_causes, meter_causes
 from agent.field.doctoring import Examination, ExaminedLine
+from agent.field.seen import LineEvidence
 from agent.field.surroundings import examine_gateway
 from config.faults import Findings
 from drivers.clock import VirtualClock

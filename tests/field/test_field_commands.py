@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from agent.cli import cli
 from agent.cli.doctor import _pack, as_object
 from agent.field.causes import CERTAIN
-from agent.field.diagnosis import LineEvidence, MeterEvidence, line_causes, meter_causes
+from agent.field.diagnosis import line_causes, meter_causes
+from agent.field.seen import LineEvidence, MeterEvidence
 
 EVERYTHING = """\
 park: {id: p, schedules: [zj-2026]}
