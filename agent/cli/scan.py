@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from drivers.line import Line
 from drivers.modbus.model import MeterModel, parse
 from drivers.ports import Port, Settings
 from drivers.ports.choose import latency_s, port_for
+from drivers.ports.terminal import is_pty
 
 FOUND_SOMETHING, UNAVAILABLE, INTERRUPTED = 3, 69, 130
 LISTEN_S = 5.0
@@ -138,7 +138,7 @@ def scan(
             bauds=bauds,
             framings=framings,
             units=units,
-            one_framing=os.path.realpath(port).startswith("/dev/pts/"),
+            one_framing=is_pty(port),
             one_setting=port.startswith("socket://"),
         )
     except ValueError as error:

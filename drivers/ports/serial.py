@@ -28,10 +28,10 @@ from drivers.ports import Chunk, Settings
 from drivers.ports.holder import holder
 from drivers.ports.inbox import Inbox
 from drivers.ports.marks import MarkReader
+from drivers.ports.terminal import is_pty, take_in
 
 DIRECTIONS = ("auto", "kernel", "rts")
 WRITE_STALL_S = 2.0  # beyond the time on the wire: an adapter that takes no bytes for so long is stuck
-READ_BYTES = 4096
 NAP_LEAST_S = 0.002  # of bytes still to come: waking up for each of them costs more than it tells
 TIOCSRS485 = 0x542F
 RS485_ENABLED, RS485_RTS_ON_SEND = 1, 2  # linux/serial.h; after sending RTS falls: some drivers know nothing else
@@ -138,9 +138,8 @@ class SerialPort:
         self._end("closed")
 
     def _device(self) -> str:
-        device = os.path.realpath(self.name)
-        self._is_pty = device.startswith("/dev/pts/")
-        return device
+        self._is_pty = is_pty(self.name)
+        return os.path.realpath(self.name)
 
     def _as_pyserial(self, settings: Settings) -> dict[str, int | str]:
         return {
@@ -168,19 +167,12 @@ class SerialPort:
         self._marks = MarkReader()
 
     def _take(self) -> None:
-        try:
-            raw = os.read(self._fd, READ_BYTES)
-        except BlockingIOError:
+        count = take_in(self._fd, self._marks, self._inbox)
+        if (why := self._inbox.ended) is not None:
+            self._end(why)
+        if not count:
             return
-        except OSError as error:
-            self._end(f"gone: {error.strerror}")
-            return
-        if not raw:
-            self._end("gone: hung up")
-            return
-        for chunk in self._marks.feed(raw):
-            self._inbox.put(chunk)
-        rest_s = self._settings.seconds(self._foreseen - 1 - len(raw))
+        rest_s = self._settings.seconds(self._foreseen - 1 - count)
         self._foreseen = 0
         if rest_s > NAP_LEAST_S:
             loop = asyncio.get_running_loop()

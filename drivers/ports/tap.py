@@ -17,8 +17,8 @@ from drivers.ports import Chunk, Settings
 from drivers.ports.holder import holder
 from drivers.ports.inbox import Inbox
 from drivers.ports.marks import MarkReader
+from drivers.ports.terminal import is_pty, take_in
 
-READ_BYTES = 4096
 _SIZES = {7: termios.CS7, 8: termios.CS8}
 
 
@@ -75,10 +75,10 @@ class Tap:
         speed = getattr(termios, f"B{settings.baud}", None)
         if speed is None:
             raise ValueError(f"{settings.baud} baud")
-        is_pty = os.path.realpath(self.name).startswith("/dev/pts/")
+        pty = is_pty(self.name)
         _, _, _, _, _, _, cc = termios.tcgetattr(self._fd)
-        cflag = termios.CREAD | termios.CLOCAL | _SIZES[8 if is_pty else settings.data_bits]
-        if not is_pty and settings.parity != "N":
+        cflag = termios.CREAD | termios.CLOCAL | _SIZES[8 if pty else settings.data_bits]
+        if not pty and settings.parity != "N":
             cflag |= termios.PARENB | (termios.PARODD if settings.parity == "O" else 0)
         if settings.stop_bits == 2:
             cflag |= termios.CSTOPB
@@ -88,18 +88,9 @@ class Tap:
         self._marks = MarkReader()
 
     def _take(self) -> None:
-        try:
-            raw = os.read(self._fd, READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._end(f"gone: {error.strerror}")
-            return
-        if not raw:
-            self._end("gone: hung up")
-            return
-        for chunk in self._marks.feed(raw):
-            self._inbox.put(chunk)
+        take_in(self._fd, self._marks, self._inbox)
+        if (why := self._inbox.ended) is not None:
+            self._end(why)
 
     def _end(self, why: str) -> None:
         self._inbox.end(why)
