@@ -62,11 +62,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--runs", type=int, default=9)
     runs = parser.parse_args().runs
+    snapshot = thousand()
     began = time.thread_time()
-    body = park_page(thousand(), Asked("zh", "/"), Sparks())
+    body = park_page(snapshot, Asked("zh", "/"), Sparks())
     served_ms = (time.thread_time() - began) * 1000
     sys.stdout.write(f"made in {served_ms:.0f} ms, {len(body.encode()) / 1e6:.2f} MB, {body.count('<svg')} drawings\n")
-    server = PageServer(StillLooker(thousand()), Access("127.0.0.1", 0))  # type: ignore[arg-type]  # gives the same looks
+    server = PageServer(StillLooker(snapshot), Access("127.0.0.1", 0))  # type: ignore[arg-type]  # gives the same looks
     assert server.start(5.0)
     for screen in SCREENS:
         seen = loads(f"{server.address}/", screen, runs)
