@@ -93,7 +93,7 @@ class Agent:
             metered_of(meter, limits[meter["id"]], self.plan, first_slot_s, park) for meter in self.config["meters"]
         ]
         self.books = books = Books(
-            self.plan, lambda from_s, to_s, kinds: recent(data, self.log.epoch, from_s, to_s, kinds)
+            self.plan, lambda from_s, to_s, *which: recent(data, self.log.epoch, from_s, to_s, *which)
         )
         self.recorder = Recorder(
             self.plan,

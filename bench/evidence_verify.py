@@ -67,8 +67,10 @@ class StoredLog(MemoryLog):
         receipt = cosign(AUDITOR_KEY, AUDITOR_NAME, text, self.clock.wall_ms() // 1000)
         self.log.witness(Receipt(AUDITOR_NAME, parse_checkpoint(parse_note(text)[0]).size, receipt))
 
-    def since(self, from_s: int, to_s: int, kinds: Collection[str] = ()) -> Iterator[tuple[int, Body]]:
-        return recent(self.data, self.log.epoch, from_s, to_s, kinds)
+    def since(
+        self, from_s: int, to_s: int, kinds: Collection[str] = (), naming: Collection[str] = ()
+    ) -> Iterator[tuple[int, Body]]:
+        return recent(self.data, self.log.epoch, from_s, to_s, kinds, naming)
 
     def past_of(self, meter: str, before_s: int, interval_s: int) -> dict[int, Stood]:
         return past_of(self.data, self.log.epoch, meter, before_s, interval_s)

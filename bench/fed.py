@@ -140,8 +140,10 @@ class MemoryLog:
     async def commit(self) -> None:
         self.committed = len(self.records)
 
-    def since(self, from_s: int, to_s: int, kinds: Collection[str] = ()) -> Iterator[tuple[int, Body]]:
-        """What agent.ledger.restore.recent gives of a store."""
+    def since(
+        self, from_s: int, to_s: int, kinds: Collection[str] = (), naming: Collection[str] = ()
+    ) -> Iterator[tuple[int, Body]]:
+        """What agent.ledger.restore.recent gives of a store; all of it, whatever `naming` would leave out."""
         for head, body in self.records:
             if kinds and body.kind not in kinds:
                 continue

@@ -55,7 +55,7 @@ async def filled(config: dict[str, Any], data: Path, until_s: int) -> None:
         store, Identity(settings["park"], settings["gateway"], config["version"]), clock, load_or_create(data)
     )
     log.add(Config(**{name: config[name] for name in CONFIG_KEYS}))
-    books = Books(plan, lambda _from, _to, _kinds: ())
+    books = Books(plan, lambda *_: ())
     rack = Rack("modbus", range(1, METERS + 1), 0.0, 9600, "8N1", tick_ms=TICK_MS)
     numbers = {meter["id"]: int(meter["unit"]) for meter in config["meters"]}
     for slot_s in range(first_s, until_s, plan.interval_s):

@@ -9,7 +9,7 @@ records out, always of revision 0. What was written before, and so which revisio
 
 from contract.balance import balance_interval, balance_sum, skew_of
 from contract.energy import RolloverAt, SlotValue, ValueAt, interpolate, interval, no_rollover
-from contract.totals import join, total
+from contract.totals import is_sure, join, total
 
 __all__ = [
     "RolloverAt",
@@ -19,6 +19,7 @@ __all__ = [
     "balance_sum",
     "interpolate",
     "interval",
+    "is_sure",
     "join",
     "no_rollover",
     "skew_of",

@@ -28,6 +28,11 @@ def no_value(_meter: str, _slot_s: int) -> SlotValue | None:
     return None
 
 
+def is_sure(value: SlotValue | None) -> bool:
+    """Whether a register at a slot was read there or lies on the line between two looks around it."""
+    return value is not None and value.quality in _SURE
+
+
 def total(
     plan: Plan,
     subject: Subject,
@@ -244,7 +249,7 @@ def _is_good(part: Interval, neighbour: Interval | None, slot_s: int, value: Val
     if neighbour is not None and neighbour.quality in _SURE and _parts(neighbour) == _parts(part):
         return True
     values = [value(segment.meter, slot_s) for segment in part.segments]
-    return all(known is not None and known.quality in _SURE for known in values)
+    return all(map(is_sure, values))
 
 
 def _parts(interval: Interval) -> set[_Part]:

@@ -2,8 +2,9 @@
 
     reading ──▶ the steps beside its slot ──▶ interval, balance ──▶ day, statement once they are over, and again later
 
-`derive` writes every record that is now possible, each once, and a revision of those whose readings changed. The
-arithmetic is contract.ledger's; what is known and what was written `kept` remembers.
+`derive` writes every interval and day that is now possible, each once, and a revision of those whose readings changed;
+`periods` and `close` do so for billing periods. What needs the log read back stands apart (`look_back`, `periods`): it
+can take seconds and has a thread. The arithmetic is contract.ledger's; what was written `kept` remembers.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from dataclasses import InitVar, dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
 
-from agent.ledger.kept import PARK, Kept, Key, Recall, Whose, Written
-from contract.ledger import balance_interval, balance_sum, interval, join, total
+from agent.ledger.kept import PARK, Derived, Kept, Key, Recall, Whose, Written, key_of
+from contract.ledger import balance_interval, balance_sum, interval, is_sure, join, total
 from contract.plan import Plan, Subject
 from contract.records import Balance, Body, Day, Interval, Reading, Statement, Supersedes
 
 logger = logging.getLogger(__name__)
 DOUBTFUL = ("estimated", "substituted")
-D = TypeVar("D", Interval, Day, Statement, Balance)
 T = TypeVar("T", Day, Statement)
 Add = Callable[[Body], int]
+Bounds = tuple[int, int]  # from, to, UTC seconds
 
 
 @dataclass(slots=True)
@@ -34,8 +35,9 @@ class Books:
     recall: InitVar[Recall]
     kept: Kept = field(init=False)
     _touched: set[int] = field(default_factory=set)  # steps whose readings are new
-    _spans: set[tuple[str, int, int]] = field(default_factory=set)  # days and statements to write again
-    _closed_s: int = 0  # days and statements that ended up to here were written
+    _days: set[Bounds] = field(default_factory=set)  # days to write, or to write again
+    _periods: set[Bounds] = field(default_factory=set)  # billing periods to write, or to write again
+    _ended_s: int = 0  # days and periods that ended up to here were written
     _former: Plan | None = None  # what was in force before, while steps are still to be written under the new plan
     _replanned: set[int] = field(default_factory=set)
 
@@ -49,20 +51,42 @@ class Books:
         slot_s = self.kept.reading(seq, body)
         self._touched |= {slot_s - self.plan.interval_s, slot_s}
 
+    def reaches_back(self, now_s: int) -> bool:
+        """Whether `derive` needs a day that may be forgotten."""
+        return bool(self._touched) and self.kept.is_old(min(self._touched), now_s)
+
+    def look_back(self) -> None:
+        """Recalls that day."""
+        self.kept.recall_span(*self.plan.day_of(min(self._touched)))
+
     def derive(self, now_s: int, add: Add) -> None:
-        """Writes what has become possible or has changed; days and billing periods when they are over."""
+        """Writes the intervals that have become possible or have changed, and days once they are over."""
+        if self.reaches_back(now_s):
+            self.look_back()
         for step_s in self._due_steps(now_s):
-            if self.kept.is_old(step_s, now_s):
-                self.kept.recall_span(*self.plan.day_of(step_s))
             self._step(step_s, add)
-        self._close(now_s)
-        unfinished = {span for span in self._spans if self._touched and span[0] == "statement"}
-        spans, self._spans = self._spans - unfinished, unfinished
-        for kind, from_s, to_s in sorted(spans, key=lambda span: (span[2], span[2] - span[1])):
-            self._totals(kind, from_s, to_s, add)
-        if not self._touched and not self._replanned:
-            self._former = None
+        self._end(now_s)
+        days, self._days = self._days, set()
+        for from_s, to_s in sorted(days):
+            self._day_totals(from_s, to_s, add)
+        self._settle()
         self.kept.forget(now_s)
+
+    @property
+    def ripe(self) -> bool:
+        """Whether a billing period is over, or was and has changed, and none of its steps is still to be written."""
+        return bool(self._periods) and not self._touched
+
+    def periods(self, now_s: int) -> list[Statement | Balance]:
+        """What follows for the billing periods that are ripe, revision 0. Nobody else may use the books meanwhile."""
+        return [body for bounds in sorted(self._periods) for body in self._period(*bounds, now_s)]
+
+    def close(self, bodies: list[Statement | Balance], add: Add) -> None:
+        """Writes what `periods` gave, where it is new."""
+        self._periods.clear()
+        for body in bodies:
+            self._write(body, key_of(body), add)
+        self._settle()
 
     def replan(self, former: Plan, since_s: int, now_s: int) -> None:
         """After a change of configuration: steps of the log that the new plan sees otherwise are written again."""
@@ -78,7 +102,7 @@ class Books:
     def resume(self, now_s: int) -> None:
         """After a restart: days and periods that ended meanwhile are still to be written."""
         days = self.kept.days.slots()
-        self._closed_s = self.plan.day_of(days[-1])[1] if days else self.plan.day_of(now_s)[0]
+        self._ended_s = self.plan.day_of(days[-1])[1] if days else self.plan.day_of(now_s)[0]
 
     def _due_steps(self, now_s: int) -> list[int]:
         """Touched steps in order; of those further back than what is in memory, one day at a time."""
@@ -120,7 +144,7 @@ class Books:
             if self._write(replace(known.body, kwh=Decimal(0), quality="measured", segments=[]), key, add):
                 self._revise_spans(step_s)
 
-    def _write(self, body: D, key: Key, add: Add) -> bool:
+    def _write(self, body: Derived, key: Key, add: Add) -> bool:
         known = self.kept.written(key)
         if known is not None:
             assert isinstance(known.body, type(body))
@@ -133,31 +157,34 @@ class Books:
         return True
 
     def _revise_spans(self, step_s: int) -> None:
-        """Days and statements that were written and now lack this step's latest."""
-        day = self.plan.day_of(step_s)
-        period = self.plan.billing_period_of(step_s)
-        for kind, (from_s, to_s) in (("day", day), ("statement", period)):
-            if to_s <= self._closed_s:
-                self._spans.add((kind, from_s, to_s))
+        """The day and period that were written and now lack this step's latest."""
+        for spans, bounds in (
+            (self._days, self.plan.day_of(step_s)),
+            (self._periods, self.plan.billing_period_of(step_s)),
+        ):
+            if bounds[1] <= self._ended_s:
+                spans.add(bounds)
 
-    def _close(self, now_s: int) -> None:
-        """Days that ended long enough ago for all their slots to have a first answer."""
+    def _end(self, now_s: int) -> None:
+        """Days, and periods with them, that ended long enough ago for all their slots to have a first answer."""
         ripe_s = now_s - 2 * self.plan.interval_s
-        if not self._closed_s:
-            self._closed_s = self.plan.day_of(now_s)[0]
-        while self.plan.day_of(self._closed_s)[1] <= ripe_s:
-            from_s, to_s = self.plan.day_of(self._closed_s)
-            self._spans.add(("day", from_s, to_s))
+        if not self._ended_s:
+            self._ended_s = self.plan.day_of(now_s)[0]
+        while self.plan.day_of(self._ended_s)[1] <= ripe_s:
+            from_s, to_s = self.plan.day_of(self._ended_s)
+            self._days.add((from_s, to_s))
             period = self.plan.billing_period_of(to_s - 1)
             while period[1] <= to_s and period[1] > from_s:
-                self._spans.add(("statement", *period))
+                self._periods.add(period)
                 period = self.plan.billing_period_of(period[0] - 1)
-            self._closed_s = to_s
+            self._ended_s = to_s
 
-    def _totals(self, kind: str, from_s: int, to_s: int, add: Add) -> None:
-        if kind == "statement":
-            self._statements(from_s, to_s, add)
-            return
+    def _settle(self) -> None:
+        """Forgets the former plan once nothing is left to be written under the new one."""
+        if not self._touched and not self._replanned and not self._periods:
+            self._former = None
+
+    def _day_totals(self, from_s: int, to_s: int, add: Add) -> None:
         for subject in self._subjects(from_s, to_s):
             intervals = self.kept.intervals_of(_whose(subject), from_s, to_s)
             key = ("day", _whose(subject), from_s, to_s)
@@ -167,21 +194,33 @@ class Books:
         if balances:
             self._write(balance_sum(from_s, to_s, balances), ("balance", PARK, from_s, to_s), add)
 
-    def _statements(self, from_s: int, to_s: int, add: Add) -> None:
-        """From the days in between, so that a month is not read back; from intervals where days do not tell enough."""
-        pieces = self._pieces(from_s, to_s)
-        self.kept.recall_days(from_s, to_s)
-        for subject in self._subjects(from_s, to_s):
-            key = ("statement", _whose(subject), from_s, to_s)
-            parts = [self._part(subject, *piece) for piece in self._grouped(subject, pieces)]
-            known = [part for part in parts if part is not None]
-            if any(part.segments for part in known) or self.kept.written(key) is not None:
-                self._write(join(self.plan, subject, from_s, to_s, known, kind=Statement), key, add)
-        balances = [balance for piece in pieces for balance in self._balance_of(*piece)]
-        if balances:
-            self._write(balance_sum(from_s, to_s, balances), ("balance", PARK, from_s, to_s), add)
+    def _period(self, from_s: int, to_s: int, now_s: int) -> list[Statement | Balance]:
+        """From the days in between, so that a month is not read back; from intervals where days do not tell enough.
 
-    def _pieces(self, from_s: int, to_s: int) -> list[tuple[int, int]]:
+        Piece by piece in order of time, and what was read back for one is forgotten before the next.
+        """
+        self.kept.recall_days(from_s, to_s)
+        pieces = self._pieces(from_s, to_s)
+        subjects = self._subjects(from_s, to_s)
+        unsure = {piece[0]: self._unsure(piece[0]) for piece in pieces}
+        parts: dict[Whose, list[Day | Statement]] = {_whose(subject): [] for subject in subjects}
+        groups = {_whose(subject): self._grouped(subject, pieces, unsure) for subject in subjects}
+        for bounds in sorted({group for found in groups.values() for group in found}):
+            for subject in subjects:
+                if bounds in groups[_whose(subject)] and (part := self._part(subject, *bounds)) is not None:
+                    parts[_whose(subject)].append(part)
+            self.kept.forget(now_s)
+        bodies: list[Statement | Balance] = []
+        for subject in subjects:
+            known = parts[_whose(subject)]
+            key = ("statement", _whose(subject), from_s, to_s)
+            if any(part.segments for part in known) or self.kept.written(key) is not None:
+                bodies.append(join(self.plan, subject, from_s, to_s, known, kind=Statement))
+        balances = [balance for piece in pieces for balance in self._balance_of(*piece)]
+        self.kept.forget(now_s)
+        return [*bodies, *([balance_sum(from_s, to_s, balances)] if balances else [])]
+
+    def _pieces(self, from_s: int, to_s: int) -> list[Bounds]:
         """The bounds cut at local midnights."""
         pieces = []
         while from_s < to_s:
@@ -194,9 +233,18 @@ class Books:
         known = self.kept.written(("day", _whose(subject), *piece))
         return known.body if known is not None and isinstance(known.body, Day) else None
 
-    def _grouped(self, subject: Subject, pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Neighbouring days with estimates go together: a stretch of them may cross midnight."""
-        groups: list[tuple[int, int]] = []
+    def _unsure(self, midnight_s: int) -> set[Whose]:
+        """Whose registers nobody measured at a midnight: a stretch of estimates may cross it."""
+        return {
+            _whose(subject)
+            for step_s in (midnight_s - self.plan.interval_s, midnight_s)
+            for subject, held in self.plan.holdings(step_s).items()
+            if any(not is_sure(self.kept.value(holding.meter, midnight_s)) for holding in held)
+        }
+
+    def _grouped(self, subject: Subject, pieces: list[Bounds], unsure: dict[int, set[Whose]]) -> list[Bounds]:
+        """Neighbouring days with estimates go together where a stretch of them may cross the midnight between."""
+        groups: list[Bounds] = []
         doubtful = False
         for piece in pieces:
             day = self._day(subject, piece)
@@ -205,7 +253,7 @@ class Books:
                 doubtful = _whose(subject) in {_whose(held) for held in self._subjects(*piece)}
             else:
                 doubtful = any(name in day.quality_kwh for name in DOUBTFUL)
-            if before and doubtful:
+            if before and doubtful and _whose(subject) in unsure[piece[0]]:
                 groups[-1] = (groups[-1][0], piece[1])
             else:
                 groups.append(piece)
@@ -218,8 +266,9 @@ class Books:
             return day
         if _whose(subject) not in {_whose(held) for held in self._subjects(from_s, to_s)}:
             return None
-        for day_from_s, _ in self._pieces(from_s, to_s):
-            self.kept.recall_span(*self.plan.day_of(day_from_s))
+        for piece in self._pieces(from_s, to_s):
+            if piece != self.plan.day_of(piece[0]) or self._day(subject, piece) is not None:
+                self.kept.recall_span(*self.plan.day_of(piece[0]))  # a day that was never written has no intervals
         intervals = self.kept.intervals_of(_whose(subject), from_s, to_s)
         return self._total(Statement, subject, from_s, to_s, intervals)
 
@@ -227,6 +276,8 @@ class Books:
         known = self.kept.written(("balance", PARK, from_s, to_s))
         if known is not None and isinstance(known.body, Balance):
             return [known.body]
+        if (from_s, to_s) != self.plan.day_of(from_s):
+            self.kept.recall_span(*self.plan.day_of(from_s))
         return list(self.kept.balances_of(from_s, to_s))
 
     def _total(self, kind: type[T], subject: Subject, from_s: int, to_s: int, intervals: dict[int, Interval]) -> T:

@@ -9,9 +9,10 @@ Packed but for the newest slots. What follows from a new value, and which record
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Protocol
 
 from agent.ledger.shelf import Shelves
 from contract.balance import skew_of
@@ -28,6 +29,7 @@ from contract.records import (
     Statement,
     parse_instant,
     parse_slot,
+    slot_instant,
 )
 
 KEPT_S = 2 * DAY_S + 3600
@@ -35,12 +37,20 @@ FOREVER_S = 2**62
 LEARNT_AT_ONCE = 512  # records of the log, before what they said is packed
 FRESH_STEPS = 2  # not packed: the next sweep looks at them
 DAYS_KEPT_S = 70 * DAY_S  # days, of which statements are made: two billing periods
+TIME_OF_DAY = len("2026-07-01")  # where it begins in an instant
 BILLED = ("import", "export")  # of a reading's registers, what the ledger looks at
 Derived = Interval | Day | Statement | Balance
 Whose = tuple[str | None, str | None]  # tenant, point; the park's balance has neither
 Key = tuple[str, Whose, int, int]  # kind, whose, from, to
-Recall = Callable[[int, int, tuple[str, ...]], Iterable[tuple[int, Body]]]  # from, to UTC seconds, kinds or all
 PARK: Whose = (None, None)
+
+
+class Recall(Protocol):
+    """Reads back what the log holds of `[from_s, to_s)` UTC seconds: of some kinds, or holding one of some texts."""
+
+    def __call__(
+        self, from_s: int, to_s: int, kinds: tuple[str, ...] = (), naming: tuple[str, ...] = ()
+    ) -> Iterable[tuple[int, Body]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,8 @@ class Written:
 class Kept:
     """The memory of one epoch's books.
 
-    recall: reads back what the log holds of `[from, to)`; called for old spans only.
+    recall: called for old spans only. Values at local midnights stay as long as days do: they say whether a stretch of
+    estimates crosses from one day into the next.
     """
 
     plan: Plan
@@ -167,16 +178,18 @@ class Kept:
         """Everything of a span that may be forgotten."""
         if (from_s, to_s) not in self._recalled:
             self._recalled.add((from_s, to_s))
-            self.learn_all(self.recall(from_s, to_s + 1, ()))  # the value at the end bounds the last step
+            self.learn_all(self.recall(from_s, to_s + 1))  # the value at the end bounds the last step
 
     def recall_days(self, from_s: int, to_s: int) -> None:
-        """Days that a start did not read back."""
+        """Days and values at midnights that a start did not read back."""
         if from_s >= self._days_since_s:
             return
         self._days_since_s = from_s
+        midnight = slot_instant(self.plan.day_of(from_s)[0])[TIME_OF_DAY:]  # of every day: the offset never changes
+        bounds = (midnight, slot_instant(from_s), slot_instant(to_s))
         self.learn_all(
             (seq, body)
-            for seq, body in self.recall(from_s, to_s, ("day", "balance", "statement"))
+            for seq, body in self.recall(from_s, to_s + 1, ("day", "balance", "statement", "reading"), bounds)
             if not isinstance(body, Balance) or parse_slot(body.to) - parse_slot(body.from_) == DAY_S
         )
 
@@ -185,14 +198,18 @@ class Kept:
         before_s, days_before_s = now_s - KEPT_S, now_s - DAYS_KEPT_S
         self._recalled = {span for span in self._recalled if span[0] >= before_s}  # of the others a part is gone
         self._pack(now_s - FRESH_STEPS * self.plan.interval_s)
-        for steps in (self.values, self.skews, self.intervals):
+        self.values.forget(before_s, but=self._is_midnight)
+        for steps in (self.skews, self.intervals):
             steps.forget(before_s)
-        for spans in (self.days, self.statements):
+        for spans in (self.values, self.days, self.statements):
             spans.forget(days_before_s)
         for rolled in [rolled for rolled in self.rolled if rolled[1] < before_s]:
             del self.rolled[rolled]
         for key in [key for key in self.balances if key[3] < (days_before_s if _is_lasting(key) else before_s)]:
             del self.balances[key]
+
+    def _is_midnight(self, slot_s: int) -> bool:
+        return self.plan.day_of(slot_s)[0] == slot_s
 
     def _shelves(self, kind: str) -> Shelves[Whose, Written] | None:
         return {"interval": self.intervals, "day": self.days, "statement": self.statements}.get(kind)

@@ -28,13 +28,17 @@ SHORT_DAYS = 4  # a span whose dates are looked for before a record is decoded
 LOOK_BACK_DAYS = (1, 4, 36)  # how far for a meter's last reading: most are found at once, none is older than a month
 
 
-def recent(data: Path, epoch: Epoch, from_s: int, to_s: int, kinds: Collection[str] = ()) -> Iterator[tuple[int, Body]]:
+def recent(
+    data: Path, epoch: Epoch, from_s: int, to_s: int, kinds: Collection[str] = (), naming: Collection[str] = ()
+) -> Iterator[tuple[int, Body]]:
     """Readings and derived records of the epoch that begin in [from_s, to_s) UTC seconds, in order of the log.
 
-    Of some kinds only where `kinds` names them: the others are not even decoded. Nor is what names no day of the
+    Of some kinds only where `kinds` names them, and of those that hold one of the texts of `naming`: the others are not
+    even decoded. Nor is what names no day of the
     bounds: revisions may stand anywhere behind, but a day's must not cost the decoding of all that came since.
     """
-    for seq, body in _since(data, epoch, from_s * 1000, kinds, _days(from_s, to_s)):
+    texts = [text.encode() for text in naming] or _days(from_s, to_s)
+    for seq, body in _since(data, epoch, from_s * 1000, kinds, texts):
         if isinstance(body, Reading) and body.slot is not None:
             start_s = parse_slot(body.slot)
         elif isinstance(body, Interval):
@@ -90,7 +94,7 @@ def _days(from_s: int, to_s: int) -> list[bytes]:
 
 
 def _since(
-    data: Path, epoch: Epoch, at_ms: int, kinds: Collection[str] = (), days: Collection[bytes] = ()
+    data: Path, epoch: Epoch, at_ms: int, kinds: Collection[str] = (), texts: Collection[bytes] = ()
 ) -> Iterator[tuple[int, Body]]:
     marks = [b'"kind":"%s"' % kind.encode() for kind in kinds]
     reader = Reader(data)
@@ -98,7 +102,7 @@ def _since(
         for seq, record, _ in reader.records(epoch, reader.first_since(epoch, at_ms)):
             if record is None or (marks and not any(mark in record for mark in marks)):
                 continue
-            if not days or any(day in record for day in days):
+            if not texts or any(text in record for text in texts):
                 yield seq, decode(record)[1]
     finally:
         reader.close()

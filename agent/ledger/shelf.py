@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pickle
 import zlib
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 Owner = TypeVar("Owner", bound=Hashable)
@@ -68,10 +68,10 @@ class Shelves(Generic[Owner, Entry]):
             self._pack(slot_s)
             del self._fresh[slot_s]
 
-    def forget(self, before_s: int) -> None:
-        """Forgets slots before an instant."""
+    def forget(self, before_s: int, but: Callable[[int], bool] = lambda _slot_s: False) -> None:
+        """Forgets slots before an instant, apart from some."""
         for slots in (self._fresh, self._packed):
-            for slot_s in [slot_s for slot_s in slots if slot_s < before_s]:
+            for slot_s in [slot_s for slot_s in slots if slot_s < before_s and not but(slot_s)]:
                 del slots[slot_s]
 
     def copy(self) -> Shelves[Owner, Entry]:

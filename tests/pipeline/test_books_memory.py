@@ -30,7 +30,7 @@ def test_a_day_is_read_back_again_once_a_part_of_it_was_forgotten() -> None:
     """A statement revised an hour after the month's end lacked the first steps of a day recalled for it before."""
     asked: list[int] = []
 
-    def recall(from_s: int, to_s: int, _kinds: tuple[str, ...]) -> Iterator[tuple[int, Body]]:
+    def recall(from_s: int, to_s: int, *_which: tuple[str, ...]) -> Iterator[tuple[int, Body]]:
         asked.append(from_s)
         for n, slot_s in enumerate(range(from_s, to_s, 900)):
             yield n, reading(1, slot_s)
@@ -45,7 +45,7 @@ def test_a_day_is_read_back_again_once_a_part_of_it_was_forgotten() -> None:
 
 
 def test_a_log_is_read_back_without_its_records_in_memory_at_once() -> None:
-    books = Books(park(), lambda _from_s, _to_s, _kinds: ())
+    books = Books(park(), lambda *_: ())
     most = 0
 
     def log() -> Iterator[tuple[int, Body]]:
