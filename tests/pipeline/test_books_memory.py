@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from fed_park import Run, fed
+from fed_park import meter as entry
+from fed_park import park as ledger_of
 
 from agent.ledger.books import Books
 from agent.ledger.kept import KEPT_S, LEARNT_AT_ONCE
 from bench.evidence_auditor import reading
 from contract.grid import Closing
 from contract.plan import Plan
-from contract.records import Body, parse_slot
+from contract.records import Body, Statement, parse_slot
 
 START_S = parse_slot("2026-07-01T00:00:00Z")
 METERS, SLOTS = 40, 96
@@ -61,3 +65,27 @@ def test_a_log_is_read_back_without_its_records_in_memory_at_once() -> None:
         held = books.kept.values.between(f"m-{meter:03d}", START_S, START_S + SLOTS * 900)
         assert [value.seq for value in held.values()] == [slot * METERS + meter for slot in range(SLOTS)]
         assert {name for value in held.values() for name in value.registers} == {"import"}
+
+
+def test_of_a_period_only_days_are_read_back_whose_estimates_run_into_each_other() -> None:
+    """Days 15 and 16 have a gap each, but were measured at the midnight between; 17 and 18 share one."""
+    gaps = [("15T01:00", "15T03:00"), ("16T01:00", "16T03:00"), ("17T15:00", "17T17:30")]
+    asked: list[int] = []
+
+    def silent(_meter: str, slot_s: int) -> bool:
+        return any(parse_slot(f"2026-07-{a}:00Z") <= slot_s <= parse_slot(f"2026-07-{b}:00Z") for a, b in gaps)
+
+    with fed(ledger_of(entry("m-1", 1, "tenant: acme"), closings='["20 00:00"]'), {"m-1": Run()}) as played:
+        recall = played.books.kept.recall
+
+        def spied(from_s: int, to_s: int, *which: tuple[str, ...]) -> Iterable[tuple[int, Body]]:
+            if not which:
+                asked.append(from_s)
+            return recall(from_s, to_s, *which)
+
+        played.books.kept.recall = spied
+        played.run("2026-07-20T00:00:00Z", silent=silent)
+        [statement] = [body for body in played.latest(Statement).values() if body.tenant == "acme"]
+        assert asked == [parse_slot("2026-07-16T16:00:00Z"), parse_slot("2026-07-17T16:00:00Z")]
+        assert statement.quality_kwh["estimated"] > 0
+        assert played.findings() == []
