@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.evidence.schema import CHILD_LIMIT_S
 from agent.supervise import STUCK_MS
 
 UNITS = Path(__file__).parents[2] / "systemd"
@@ -63,6 +64,10 @@ def test_the_agent_may_ask_whether_the_kernels_clock_is_synchronised() -> None:
     allowed = {call for value in unit["SystemCallFilter"] if not value.startswith("~") for call in value.split()}
     assert {"adjtimex", "clock_adjtime", "clock_adjtime64"} <= allowed
     assert unit["CapabilityBoundingSet"] == [""]  # so it cannot set it
+
+
+def test_a_migration_has_its_whole_time_before_systemd_loses_patience() -> None:
+    assert int(settings("hubiao.service")["TimeoutStartSec"][0]) > CHILD_LIMIT_S
 
 
 def test_the_agent_may_read_the_boot_id() -> None:
