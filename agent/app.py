@@ -18,7 +18,8 @@ from typing import Any
 from agent.delivery.mqtt import Broker
 from agent.delivery.outbox import Outbox
 from agent.evidence.keys import load_or_create
-from agent.evidence.log import Identity, Log, open_log
+from agent.evidence.log import Identity, Log
+from agent.evidence.opening import open_log
 from agent.evidence.receipts import ReceiptRefused, RolledBack, Stick, pinned, receive
 from agent.evidence.store import Reader, Store, StoreError
 from agent.ledger.books import Books

@@ -26,7 +26,8 @@ from paho.mqtt.properties import Properties
 from agent.delivery.mqtt import WINDOW, Broker
 from agent.delivery.outbox import Outbox
 from agent.evidence.keys import load_or_create
-from agent.evidence.log import Identity, Log, open_log
+from agent.evidence.log import Identity, Log
+from agent.evidence.opening import open_log
 from agent.evidence.store import Store
 from contract.records import Exchanged, Reading, Source
 from contract.topics import CONTENT_TYPE

@@ -26,7 +26,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.evidence.log import Identity, Log, open_log
+from agent.evidence.log import Identity, Log
+from agent.evidence.opening import open_log
 from agent.evidence.receipts import pinned
 from agent.evidence.store import Store
 from contract import note, topics, tree

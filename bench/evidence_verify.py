@@ -22,7 +22,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from agent.evidence.log import Log, open_log
+from agent.evidence.log import Log
+from agent.evidence.opening import open_log
 from agent.evidence.receipts import pinned
 from agent.evidence.store import Receipt, Store
 from agent.ledger.past import past_of

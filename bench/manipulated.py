@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,17 +16,22 @@ from typing import Any, NamedTuple
 from nacl.signing import SigningKey
 
 from agent.cli.verify import open_evidence
-from agent.evidence.store import DATABASE
+from agent.evidence.log import Identity, Log
+from agent.evidence.opening import open_log
+from agent.evidence.receipts import pinned
+from agent.evidence.store import DATABASE, Store
 from audit.periods import periods_from_texts
 from bench.evidence_auditor import AUDITOR_VKEY, KEY
 from bench.evidence_verify import make
 from contract import note, tree
 from contract.records import canonical
 from contract.verify import Evidence, verify
+from drivers.clock import VirtualClock
 from drivers.redecode import Redecoder
 
 METERS, DAYS, SEED = 6, 1, 1
 WITNESS_EVERY = 40  # sweeps; what is behind the second receipt nobody has witnessed
+LATER_MS = 1_784_000_000_000  # hours after the log's end
 STRANGER = SigningKey(bytes(range(64, 96)))
 PUBLIC = note.public_raw(KEY)
 
@@ -88,6 +95,11 @@ class Case:
             made.append(note.sign_checkpoint(key, note.Checkpoint(self.origin, size, root)))
         self.checkpoints = made
 
+    def execute(self, sql: str, *arguments: object) -> None:
+        """One statement in the store's database."""
+        with self.sql() as db:
+            db.execute(sql, arguments)
+
     @contextmanager
     def sql(self) -> Iterator[sqlite3.Connection]:
         with sqlite3.connect(self.data / DATABASE) as db:
@@ -132,9 +144,35 @@ def by_evidence(case: Case) -> Found:
     return _judged(Evidence(list(case.records), list(case.hashes), case.checkpoints, case.receipts), case)
 
 
+def by_evidence_anew(case: Case) -> Found:
+    """The same, with hashes and checkpoints made anew."""
+    case.resign()
+    return by_evidence(case)
+
+
 def by_store(case: Case) -> Found:
     """`hubiao verify` of the store itself."""
     return _judged(open_evidence(case.data), case)
+
+
+def lived(case: Case, action: Callable[[Log], Awaitable[Found]], key: SigningKey = KEY) -> None:
+    """A life of the agent's log on the case's store, hours later; what the scene found out in it."""
+
+    async def main() -> None:
+        clock = VirtualClock(LATER_MS)
+        opened = Store(case.data, clock.hold)
+        log = await open_log(opened, Identity("month", "gw-1", "0.1.0"), clock, key, pinned([AUDITOR_VKEY]))
+        try:
+            case.found = await action(log)
+        finally:
+            await log.close()
+            await opened.close()
+
+    logging.disable(logging.CRITICAL)
+    try:
+        asyncio.run(main())
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def by_itself(case: Case) -> Found:

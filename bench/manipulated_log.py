@@ -9,15 +9,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from bench.manipulated import METERS, Case, Scene, by_evidence, last_good, point, scenes
+from bench.manipulated import METERS, Case, Scene, by_evidence, by_evidence_anew, last_good, point, scenes
 from contract import tree
 from contract.records import canonical, instant, parse_instant
 from drivers.dlt645.frame import Frame, decode, encode
 
 SCENES: list[Scene] = []
 plain = scenes("records, no key", by_evidence, SCENES)
-witnessed = scenes("records, key, witnessed", by_evidence, SCENES)
-fresh = scenes("records, key, not witnessed", by_evidence, SCENES)
+witnessed = scenes("records, key, witnessed", by_evidence_anew, SCENES)
+fresh = scenes("records, key, not witnessed", by_evidence_anew, SCENES)
 
 
 def _seq(case: Case) -> int:
@@ -101,7 +101,6 @@ def _(case: Case) -> int:
     seq = case.find("reading", point(case.receipts[0]).size + 20)
     registers = case.raw(seq)["registers"]
     case.put(seq, registers={**registers, "import": _more(registers["import"])})
-    case.resign()
     return last_good([point(text).size for text in case.receipts], seq)
 
 
@@ -109,7 +108,6 @@ def _(case: Case) -> int:
 def _(case: Case) -> int:
     seq = case.find("reading", 30)
     case.records = [*case.records[:seq], *case.records[seq + METERS :]]
-    case.resign()
     return 0
 
 
@@ -123,7 +121,6 @@ def _(case: Case) -> int:
     seq = _late(case, "reading", method="live")
     registers = case.raw(seq)["registers"]
     case.put(seq, registers={**registers, "import": _more(registers["import"])})
-    case.resign()
     return seq
 
 
@@ -134,7 +131,6 @@ def _(case: Case) -> int:
     value = _more(raw["registers"]["import"])
     raw["registers"]["import"] = raw["sources"][0]["registers"]["import"] = value
     case.records[seq] = canonical(raw)
-    case.resign()
     return seq
 
 
@@ -153,7 +149,6 @@ def _(case: Case) -> int:
     raw["registers"]["import"] = raw["sources"][0]["registers"]["import"] = value
     _frame_says(raw["sources"][0]["exchanges"][0], value)
     case.records[seq] = canonical(raw)
-    case.resign()
     return seq
 
 
@@ -166,7 +161,6 @@ def _(case: Case) -> int:
     _frame_says(raw["sources"][0]["exchanges"][0], value)
     _frame_says(raw["sources"][0]["confirm"][0], value)
     case.records[seq] = canonical(raw)
-    case.resign()
     return next(
         n
         for n in range(seq, len(case.records))
@@ -180,7 +174,6 @@ def _(case: Case) -> int:
     other = case.raw(_late(case, "reading", method="live", meter="m-5"))
     source = case.raw(seq)["sources"][0]
     case.put(seq, sources=[{**source, "exchanges": other["sources"][0]["exchanges"]}])
-    case.resign()
     return seq
 
 
@@ -188,7 +181,6 @@ def _(case: Case) -> int:
 def _(case: Case) -> int:
     seq = _late(case, "reading", method="live")
     case.put(seq, sources=[{**case.raw(seq)["sources"][0], "confirm": []}])
-    case.resign()
     return seq
 
 
@@ -197,7 +189,6 @@ def _(case: Case) -> int:
     seq = _late(case, "reading", quality="measured")
     source = case.raw(seq)["sources"][0]
     case.put(seq, sources=[{**source, "read_at": instant(parse_instant(source["read_at"]) + 60_000)}])
-    case.resign()
     return seq
 
 
@@ -207,23 +198,18 @@ def _(case: Case) -> int:
     first = _late(case, "reading", method="live", meter="m-1")
     kept = {name: case.raw(first)[name] for name in ("meter", "point", "slot", "registers", "sources", "serial")}
     case.put(max(seq, first), **kept)
-    case.resign()
     return max(seq, first)
 
 
 @fresh("a revision without what it supersedes", "revision")
 def _(case: Case) -> int:
-    seq = _late(case, "reading", method="live", revision=0)
-    case.put(seq, revision=1)
-    case.resign()
-    return seq
+    return case.put(_late(case, "reading", method="live", revision=0), revision=1)
 
 
 @fresh("a record said to be written hours later", "late")
 def _(case: Case) -> int:
     seq = _late(case, "reading", method="live")
     case.put(seq, at=instant(parse_instant(case.raw(seq)["at"]) + 7_200_000))
-    case.resign()
     return seq
 
 
@@ -233,7 +219,6 @@ def _(case: Case) -> int:
     segments = case.raw(seq)["segments"]
     segments[0]["kwh"] = _more(segments[0]["kwh"])
     case.put(seq, segments=segments, kwh=_more(case.raw(seq)["kwh"]))
-    case.resign()
     return seq
 
 
@@ -241,7 +226,6 @@ def _(case: Case) -> int:
 def _(case: Case) -> int:
     seq = _late(case, "interval", role="tenant")
     case.put(seq, kwh=_more(case.raw(seq)["kwh"]))
-    case.resign()
     return seq
 
 
@@ -252,32 +236,24 @@ def _(case: Case) -> int:
     kwh = Decimal(segments[0]["kwh"]) * 2
     segments[0] |= {"multiplier": str(Decimal(segments[0]["multiplier"]) * 2), "kwh": format(kwh, "f")}
     case.put(seq, segments=segments, kwh=format(kwh, "f"))
-    case.resign()
     return seq
 
 
 @fresh("an interval given to another tenant", "plan")
 def _(case: Case) -> int:
-    seq = _late(case, "interval", tenant="t-5")
-    case.put(seq, tenant="t-3")
-    case.resign()
-    return seq
+    return case.put(_late(case, "interval", tenant="t-5"), tenant="t-3")
 
 
 @fresh("a tariff period", "period")
 def _(case: Case) -> int:
     seq = _late(case, "interval", role="tenant")
     case.put(seq, period="valley" if case.raw(seq)["period"] != "valley" else "sharp")
-    case.resign()
     return seq
 
 
 @fresh("an interval's quality", "quality")
 def _(case: Case) -> int:
-    seq = _late(case, "interval", role="tenant", quality="measured")
-    case.put(seq, quality="estimated")
-    case.resign()
-    return seq
+    return case.put(_late(case, "interval", role="tenant", quality="measured"), quality="estimated")
 
 
 @fresh("an interval turned into an event", "missing_interval")
@@ -287,7 +263,6 @@ def _(case: Case) -> int | None:
     head = {name: raw[name] for name in HEAD}
     event = {"kind": "event", "scope": "gateway", "id": "gw-1", "code": "accepted", "details": {}}
     case.records[seq] = canonical({**head, **event, "from": raw["at"], "to": raw["at"]})
-    case.resign()
     due_ms = parse_instant(raw["start"]) + 4 * 900_000  # GRACE_SLOTS and the step itself
     return next(n for n in range(seq, len(case.records)) if parse_instant(case.raw(n)["at"]) >= due_ms)
 
@@ -305,7 +280,6 @@ def _(case: Case) -> int:
     raw["quality_kwh"][quality] = _more(raw["quality_kwh"][quality])
     raw["total"] = _more(raw["total"])
     case.records[seq] = canonical(raw)
-    case.resign()
     return seq
 
 
@@ -316,7 +290,6 @@ def _(case: Case) -> int:
     first, second = list(raw["periods"])[:2]
     raw["periods"][first], raw["periods"][second] = raw["periods"][second], raw["periods"][first]
     case.records[seq] = canonical(raw)
-    case.resign()
     return seq
 
 
@@ -327,7 +300,6 @@ def _(case: Case) -> int:
     period = next(iter(raw["periods"]))
     raw["periods"][period]["loss"] = _more(raw["periods"][period]["loss"])
     case.records[seq] = canonical(raw)
-    case.resign()
     return seq
 
 
@@ -335,48 +307,34 @@ def _(case: Case) -> int:
 def _(case: Case) -> int:
     seq = _late(case, "reading")
     case.put(seq, seq=seq + 1)
-    case.resign()
     return seq
 
 
 @fresh("a record of another gateway", "identity")
 def _(case: Case) -> int:
-    seq = _late(case, "reading")
-    case.put(seq, gateway="gw-2")
-    case.resign()
-    return seq
+    return case.put(_late(case, "reading"), gateway="gw-2")
 
 
 @fresh("a kind that is none", "malformed")
 def _(case: Case) -> int:
-    seq = _late(case, "reading")
-    case.put(seq, kind="bonus")
-    case.resign()
-    return seq
+    return case.put(_late(case, "reading"), kind="bonus")
 
 
 @fresh("a number with a fraction", "malformed")
 def _(case: Case) -> int:
     seq = _late(case, "reading")
     case.records[seq] = case.records[seq].replace(b'"attempts":1', b'"attempts":1.5')
-    case.resign()
     return seq
 
 
 @fresh("a time where there was no clock", "clock")
 def _(case: Case) -> int:
-    seq = _late(case, "reading")
-    case.put(seq, clock="none")
-    case.resign()
-    return seq
+    return case.put(_late(case, "reading"), clock="none")
 
 
 @fresh("another configuration named", "config")
 def _(case: Case) -> int:
-    seq = _late(case, "reading")
-    case.put(seq, config=tree.leaf_hash(case.records[0]).hex())
-    case.resign()
-    return seq
+    return case.put(_late(case, "reading"), config=tree.leaf_hash(case.records[0]).hex())
 
 
 @fresh("a whole epoch without receipts: the text of a schedule", "config")
@@ -391,5 +349,4 @@ def _(case: Case) -> int:
     after = tree.leaf_hash(case.records[seq]).hex().encode()
     case.records = [record.replace(b'"config":"' + before, b'"config":"' + after) for record in case.records]
     case.receipts = []
-    case.resign()
     return 0

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import logging
 
-from agent.evidence.log import Identity, Log, open_log
-from agent.evidence.receipts import ReceiptRefused, RolledBack, judge, pinned
-from agent.evidence.store import Store
+from agent.evidence.log import Log
+from agent.evidence.receipts import ReceiptRefused, RolledBack, judge
 from audit.rows import LogId
 from audit.verify_store import verify_store
 from audit.writer import Writer
 from bench.evidence_auditor import AUDITOR_KEY, AUDITOR_NAME, AUDITOR_VKEY, KEY
-from bench.manipulated import STRANGER, Case, Found, Scene, by_evidence, by_itself, point, scenes
+from bench.manipulated import LATER_MS, STRANGER, Case, Found, Scene, by_evidence, by_itself, lived, point, scenes
 from contract import note, tree
 from contract.records import canonical, parse_instant
-from drivers.clock import VirtualClock
 
-LATER_MS = 1_784_000_000_000
 SCENES: list[Scene] = []
 keys = scenes("keys and checkpoints", by_evidence, SCENES)
 receipts = scenes("receipts", by_evidence, SCENES)
@@ -236,22 +231,10 @@ def _(case: Case) -> int:
 def _offer(case: Case, *payloads: bytes) -> None:
     """What the agent makes of receipts, one after the other; the last one counts. It must change nothing."""
 
-    async def main() -> None:
-        clock = VirtualClock(LATER_MS)
-        opened = Store(case.data, clock.hold)
-        log = await open_log(opened, Identity("month", "gw-1", "0.1.0"), clock, KEY, pinned([AUDITOR_VKEY]))
-        try:
-            for payload in payloads:
-                case.found = await _judged(log, payload)
-        finally:
-            await log.close()
-            await opened.close()
+    async def offer(log: Log) -> Found:
+        return [await _judged(log, payload) for payload in payloads][-1]
 
-    logging.disable(logging.CRITICAL)
-    try:
-        asyncio.run(main())
-    finally:
-        logging.disable(logging.NOTSET)
+    lived(case, offer)
 
 
 async def _judged(log: Log, payload: bytes) -> Found:
@@ -302,6 +285,12 @@ def _(case: Case) -> None:
 @offered("over a checkpoint that we did not sign", "refused")
 def _(case: Case) -> None:
     _offer(case, _cosigned(note.sign_checkpoint(STRANGER, point(case.checkpoints[-1]))))
+
+
+@offered("over another history, which we did not sign", "refused")
+def _(case: Case) -> None:
+    other = note.Checkpoint(case.origin, case.sizes[-1], bytes(32))
+    _offer(case, _cosigned(note.sign_checkpoint(STRANGER, other)))
 
 
 @offered("with our signature cut out", "refused")

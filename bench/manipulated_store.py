@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import re
 import shutil
 import zlib
 
 from nacl.signing import SigningKey
 
-from agent.evidence.log import Identity, open_log
-from agent.evidence.receipts import pinned
+from agent.evidence.log import Log
 from agent.evidence.schema import EPOCH_SHIFT
-from agent.evidence.store import DATABASE, Store
-from bench.evidence_auditor import AUDITOR_VKEY, KEY
-from bench.manipulated import STRANGER, Case, Found, Scene, by_itself, by_store, last_good, point, scenes
+from agent.evidence.store import DATABASE
+from bench.evidence_auditor import KEY
+from bench.manipulated import STRANGER, Case, Found, Scene, by_itself, by_store, last_good, lived, point, scenes
 from contract.tree import HASH_BYTES, leaf_hash
-from drivers.clock import VirtualClock
 
 BASE = 1 << EPOCH_SHIFT
-LATER_MS = 1_784_000_000_000
 SCENES: list[Scene] = []
 store = scenes("store", by_store, SCENES)
 start = scenes("store, next start", by_itself, SCENES)
@@ -82,16 +77,14 @@ def _(case: Case) -> int:
 @store("a sweep's bodies set to null", "hole")
 def _(case: Case) -> int:
     id_, _, _ = _batch(case, _reading(case))
-    with case.sql() as db:
-        db.execute("UPDATE batch SET body = NULL WHERE id = ?", (id_,))
+    case.execute("UPDATE batch SET body = NULL WHERE id = ?", id_)
     return id_ - BASE
 
 
 @store("a sweep's bodies replaced by bytes that unpack to nothing", "hole")
 def _(case: Case) -> int:
     id_, _, _ = _batch(case, _reading(case))
-    with case.sql() as db:
-        db.execute("UPDATE batch SET body = ? WHERE id = ?", (bytes(100), id_))
+    case.execute("UPDATE batch SET body = ? WHERE id = ?", bytes(100), id_)
     return id_ - BASE
 
 
@@ -127,16 +120,14 @@ def _(case: Case) -> int:
 @store("a sweep's row deleted", "root")
 def _(case: Case) -> int:
     id_, _, _ = _batch(case, _reading(case))
-    with case.sql() as db:
-        db.execute("DELETE FROM batch WHERE id = ?", (id_,))
+    case.execute("DELETE FROM batch WHERE id = ?", id_)
     return id_ - BASE
 
 
 @store("the last sweeps' rows deleted", "truncated")
 def _(case: Case) -> int:
     id_, _, _ = _batch(case, case.witnessed)
-    with case.sql() as db:
-        db.execute("DELETE FROM batch WHERE id >= ?", (id_,))
+    case.execute("DELETE FROM batch WHERE id >= ?", id_)
     return id_ - BASE
 
 
@@ -159,20 +150,17 @@ def _(case: Case) -> int:
 
 @store("a receipt's cosignature", "receipt")
 def _(case: Case) -> None:
-    with case.sql() as db:
-        db.execute("UPDATE receipt SET note = replace(note, 'a', 'b') WHERE id = (SELECT min(id) FROM receipt)")
+    case.execute("UPDATE receipt SET note = replace(note, 'a', 'b') WHERE id = (SELECT min(id) FROM receipt)")
 
 
 @store("checkpoints deleted that later ones cover", "")
 def _(case: Case) -> None:
-    with case.sql() as db:
-        db.execute("DELETE FROM checkpoint WHERE id IN (SELECT id FROM checkpoint ORDER BY id LIMIT 30)")
+    case.execute("DELETE FROM checkpoint WHERE id IN (SELECT id FROM checkpoint ORDER BY id LIMIT 30)")
 
 
 @store("receipts deleted that stand in witness records as well", "")
 def _(case: Case) -> None:
-    with case.sql() as db:
-        db.execute("DELETE FROM receipt")
+    case.execute("DELETE FROM receipt")
 
 
 @store("delivery marks and commit times", "")
@@ -185,20 +173,11 @@ def _(case: Case) -> None:
 def _start(case: Case, key: SigningKey = KEY) -> None:
     """The agent's next start: the cause of the epoch that it begins; nothing if it goes on in the old one."""
 
-    async def main() -> None:
-        clock = VirtualClock(LATER_MS)
-        opened = Store(case.data, clock.hold)
-        log = await open_log(opened, Identity("month", "gw-1", "0.1.0"), clock, key, pinned([AUDITOR_VKEY]))
+    async def begin(log: Log) -> Found:
         await log.commit()
-        case.found = Found(set() if log.vkey == case.vkey else {log.epoch.cause}, None)
-        await log.close()
-        await opened.close()
+        return Found(set() if log.vkey == case.vkey else {log.epoch.cause}, None)
 
-    logging.disable(logging.CRITICAL)
-    try:
-        asyncio.run(main())
-    finally:
-        logging.disable(logging.NOTSET)
+    lived(case, begin, key)
 
 
 @start("nothing", "")
@@ -234,8 +213,7 @@ def _(case: Case) -> None:
 
 @start("the tree's frontier changed", "damaged")
 def _(case: Case) -> None:
-    with case.sql() as db:
-        db.execute("UPDATE epoch SET frontier = CAST(substr(frontier, 1, 8) || zeroblob(length(frontier) - 8) AS BLOB)")
+    case.execute("UPDATE epoch SET frontier = CAST(substr(frontier, 1, 8) || zeroblob(length(frontier) - 8) AS BLOB)")
     _start(case)
 
 

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.evidence.keys import load_or_create
-from agent.evidence.log import Identity, open_log
+from agent.evidence.log import Identity
+from agent.evidence.opening import open_log
 from agent.evidence.store import Store
 from agent.ledger.books import Books
 from bench.agent import INSTALLED, LINES, METERS, compiled, first_request, rss_mib

@@ -12,30 +12,22 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from nacl.signing import SigningKey
 
 from agent.evidence import ring, salvage
 from agent.evidence.ended import Ended, undelivered
-from agent.evidence.epochs import ROLLED_BACK, START, Known, judge
-from agent.evidence.keys import read_rekey
 from agent.evidence.store import Aside, Batch, Epoch, Receipt, Store, StoreDamaged, StoreError, StoreFull
 from contract.note import (
     Checkpoint,
-    NoteError,
     VerifierKey,
     origin,
-    public_raw,
     sign_checkpoint,
-    verifier_key,
-    verify_checkpoint,
 )
 from contract.records import Body as RecordBody
-from contract.records import Boot, Config, Event, Head, Pruned, Witness, encode, instant, new_salt
+from contract.records import Config, Event, Head, Pruned, Witness, encode, instant, new_salt
 from contract.tree import Frontier, TreeError, leaf_hash
 from drivers.clock import Clock
 
@@ -56,7 +48,7 @@ class Identity:
 
 
 class Log:
-    """Appends to the newest epoch of a store. Made by `open_log`."""
+    """Appends to the newest epoch of a store. Made by `opening.open_log`."""
 
     def __init__(
         self,
@@ -339,73 +331,3 @@ def _config_after(last: bytes) -> str:
     """The configuration in force behind the newest record."""
     raw = json.loads(last)
     return leaf_hash(last).hex() if raw["kind"] == "config" else str(raw["config"])
-
-
-async def open_log(
-    store: Store,
-    identity: Identity,
-    clock: Clock,
-    key: SigningKey,
-    auditors: Sequence[VerifierKey] = (),
-    *,
-    rolled_back: bool = False,
-) -> Log:
-    """Opens the newest epoch, or a new one where the old cannot go on, and records the start of the agent.
-
-    rolled_back: an auditor showed that this store had been further. Raises StoreError.
-    """
-    damaged: Path | None = None
-    try:
-        epochs = await store.open()
-    except StoreDamaged as error:
-        logger.error("damaged store set aside: %s", error)
-        epochs, damaged = await store.set_aside_damaged()
-        await store.open()
-    known = Known(store.directory)
-    if damaged is not None:
-        salvage.keep_last_signed(damaged, known.text())
-    raw_key = public_raw(key)
-    start = judge(
-        epochs,
-        identity.park,
-        identity.gateway,
-        raw_key,
-        known.read(),
-        damaged=damaged is not None,
-        rolled_back=rolled_back,
-        rekey=read_rekey(store.directory),
-    )
-    if start.cause == START and await _differs(store, epochs[-1], known.read()):
-        start = replace(start, cause=ROLLED_BACK)
-    if start.cause == START:
-        epoch = epochs[-1]
-    else:
-        name = secrets.token_hex(16)
-        vkey = verifier_key(origin(identity.park, identity.gateway, name), raw_key)
-        if damaged is None and epochs and start.cause != ROLLED_BACK:
-            await _keep_last_signed(store, epochs[-1], known.text())
-        number = 1 + max((epoch.number for epoch in epochs), default=0)
-        epoch = await store.begin_epoch(name, start.cause, vkey, Frontier().to_bytes(), number=number)
-        logger.warning("new epoch=%s cause=%s previous=%s", name, start.cause, start.previous)
-    log = Log(store, identity, clock, key, replace(epoch), auditors)
-    log.known = known.write
-    await log.resume()
-    log.add(Boot(start.cause, None if start.cause == START else start.previous, identity.version, start.rekey))
-    return log
-
-
-async def _keep_last_signed(store: Store, epoch: Epoch, note: str) -> None:
-    """The checkpoint of an epoch's last commit, which the next commit would have taken along."""
-    try:
-        checkpoint = verify_checkpoint(note, epoch.vkey)
-    except NoteError:
-        return
-    if checkpoint.size <= epoch.size and (await store.frontier_at(epoch, checkpoint.size)).root() == checkpoint.root:
-        await store.conclude(epoch, epoch.delivered, (checkpoint.size, note))
-
-
-async def _differs(store: Store, epoch: Epoch, known: Checkpoint | None) -> bool:
-    """Whether the epoch has another tree than the newest one known to have been signed."""
-    if known is None or not known.origin.endswith(epoch.id):
-        return False
-    return (await store.frontier_at(epoch, known.size)).root() != known.root

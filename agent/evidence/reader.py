@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.evidence.schema import EPOCH_SHIFT
-from contract.tree import HASH_BYTES
+from contract.tree import HASH_BYTES, Frontier
 
 DATABASE = "hubiao.db"
 
 
 class StoreError(Exception):
     """The disk refused, or another agent holds the store."""
+
+
+class StoreDamaged(StoreError):
+    """What is on disk is no longer what was written. The store must be made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,18 @@ def read_rows(db: sqlite3.Connection, number: int, first: int) -> Iterator[tuple
     rows = db.execute("SELECT id, count, hashes, body FROM batch WHERE id >= ? AND id < ? ORDER BY id", (start, end))
     for row in rows:
         yield from (item for item in unpack(base, *row) if item[0] >= first)
+
+
+def frontier_at(db: sqlite3.Connection, epoch: Epoch, size: int) -> Frontier:
+    """The tree of an epoch as it was at a size, from the stored hashes; smaller where there are not so many."""
+    base, frontier = id_range(epoch)[0], Frontier()
+    sql = "SELECT hashes FROM batch WHERE id >= ? AND id < ? ORDER BY id"
+    for (hashes,) in db.execute(sql, (base, base + size)):
+        for at in range(0, len(hashes), HASH_BYTES):
+            if frontier.size == size:
+                return frontier
+            frontier.append(hashes[at : at + HASH_BYTES])
+    return frontier
 
 
 def unpack(

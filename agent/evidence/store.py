@@ -19,19 +19,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from agent.evidence import ring
+from agent.evidence import condition, ring
+from agent.evidence.condition import CONDEMNED as CONDEMNED
 from agent.evidence.lock import lock
 from agent.evidence.reader import DATABASE as DATABASE
 from agent.evidence.reader import Epoch as Epoch
 from agent.evidence.reader import Reader as Reader
+from agent.evidence.reader import StoreDamaged as StoreDamaged
 from agent.evidence.reader import StoreError as StoreError
-from agent.evidence.reader import id_range, read_rows, unpack
-from agent.evidence.schema import COLUMNS, EPOCH_SHIFT, migrate
-from contract.tree import HASH_BYTES, Frontier
+from agent.evidence.reader import frontier_at, id_range, read_rows, unpack
+from agent.evidence.schema import EPOCH_SHIFT, migrate
+from contract.tree import Frontier
 
 T = TypeVar("T")
 MOST_EPOCHS = 1 << 20  # a number beyond that was damaged: so many starts anew no box survives
-CONDEMNED = "condemned"  # beside a database that turned out damaged while in use: the next start sets it aside
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _FULL = "SQLITE_FULL"
 # what the surroundings do to a store; any other fault while it is opened means that its content is broken
@@ -40,10 +41,6 @@ _SURROUNDINGS = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_B
 
 class StoreFull(StoreError):
     """No room: in the ring, or on the disk."""
-
-
-class StoreDamaged(StoreError):
-    """What is on disk is no longer what was written. The store must be made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +199,7 @@ class Store:
                 ring.release_ballast(self.directory)
                 migrate(self.path)
             epochs = self._epochs()
-            self._check(epochs)
+            condition.check(self._connected(), self.path, epochs)
         except sqlite3.Error as error:
             if _name(error) == _FULL or _name(error).startswith(_SURROUNDINGS):
                 raise
@@ -211,19 +208,6 @@ class Store:
             raise StoreDamaged(f"{self.path}: {error}") from error
         return epochs
 
-    def _check(self, epochs: list[Epoch]) -> None:
-        """Pages, tables, and the newest epoch's frontier against its hashes. Raises StoreDamaged."""
-        said = self._one("PRAGMA quick_check(1)")
-        if said != "ok":
-            raise StoreDamaged(f"{self.path}: {said}")
-        for table, columns in COLUMNS.items():
-            found = tuple(row[1] for row in self._connected().execute(f"PRAGMA table_info({table})"))
-            if found != columns:
-                raise StoreDamaged(f"{self.path}: table {table} has columns {', '.join(found) or 'none'}")
-        for epoch in epochs[-1:]:
-            if self._frontier_at(epoch, epoch.size).to_bytes() != epoch.frontier:
-                raise StoreDamaged(f"{self.path}: the hashes do not make up the tree of epoch {epoch.id}")
-
     def _move_aside(self) -> tuple[list[Epoch], Path]:
         epochs: list[Epoch] = []
         try:
@@ -231,14 +215,7 @@ class Store:
         except (sqlite3.Error, UnicodeDecodeError):
             pass  # then nobody knows what epoch it was
         self._drop()
-        n = 1
-        while (place := self.directory / f"damaged-{n}").exists():
-            n += 1
-        place.mkdir(mode=0o700)
-        for name in (DATABASE, DATABASE + "-wal", DATABASE + "-shm", CONDEMNED):
-            if (self.directory / name).exists():
-                (self.directory / name).rename(place / name)
-        return epochs, place
+        return epochs, condition.move_aside(self.directory)
 
     def condemn(self) -> None:
         """Leaves word that the database is damaged, for the next start."""
@@ -355,15 +332,7 @@ class Store:
         return found
 
     def _frontier_at(self, epoch: Epoch, size: int) -> Frontier:
-        base = epoch.number << EPOCH_SHIFT
-        frontier = Frontier()
-        sql = "SELECT hashes FROM batch WHERE id >= ? AND id < ? ORDER BY id"
-        for (hashes,) in self._connected().execute(sql, (base, base + size)):
-            for at in range(0, len(hashes), HASH_BYTES):
-                if frontier.size == size:
-                    return frontier
-                frontier.append(hashes[at : at + HASH_BYTES])
-        return frontier
+        return frontier_at(self._connected(), epoch, size)
 
     def _last_of(self, epoch: Epoch) -> bytes | None:
         base = epoch.number << EPOCH_SHIFT

@@ -13,7 +13,8 @@ from nacl.signing import SigningKey
 from agent.cli import cli
 from agent.evidence import keys
 from agent.evidence.keys import KEY_FILE, NEXT_FILE, create_key, load_key, renew_key
-from agent.evidence.log import Identity, open_log
+from agent.evidence.log import Identity
+from agent.evidence.opening import open_log
 from agent.evidence.store import Reader, Store
 from audit.rows import LogId
 from audit.verify_store import verify_store

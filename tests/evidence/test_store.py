@@ -18,7 +18,8 @@ from nacl.signing import SigningKey
 from agent.cli.verify import open_evidence
 from agent.evidence import log as log_module
 from agent.evidence import ring
-from agent.evidence.log import Identity, Log, open_log
+from agent.evidence.log import Identity, Log
+from agent.evidence.opening import open_log
 from agent.evidence.receipts import pinned
 from agent.evidence.store import DATABASE, Reader, Receipt, Store, StoreError, StoreFull
 from bench.evidence_auditor import AUDITOR_VKEY, GATEWAY, KEY, PARK, make_log, reading

@@ -15,7 +15,8 @@ from typing import Any
 from nacl.signing import SigningKey
 
 from agent.app import CONFIG_KEYS
-from agent.evidence.log import Identity, Log, open_log
+from agent.evidence.log import Identity, Log
+from agent.evidence.opening import open_log
 from agent.evidence.store import Store
 from config.load import load
 from contract.ledger import SlotValue, interval

@@ -17,7 +17,8 @@ from reading_store import KEY, STEP, TEN, Morning
 
 from agent.cli import cli
 from agent.cli.parquet import Column, parquet
-from agent.evidence.log import Identity, open_log
+from agent.evidence.log import Identity
+from agent.evidence.opening import open_log
 from agent.evidence.store import Store
 from contract.note import cosign, public_raw, split_notes
 from contract.verify import Evidence, verify
