@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from nacl.signing import SigningKey
@@ -24,6 +25,15 @@ START_S = parse_instant("2026-07-10T00:00:00Z") // 1000
 needs_mosquitto = pytest.mark.skipif(
     not (shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")), reason="no mosquitto"
 )
+
+
+_turns: WeakKeyDictionary[Log, asyncio.Lock] = WeakKeyDictionary()
+
+
+async def commit(log: Log) -> None:
+    """One at a time, as the recorder's one task does it."""
+    async with _turns.setdefault(log, asyncio.Lock()):
+        await log.commit()
 
 
 class Sender:
@@ -45,7 +55,7 @@ class Sender:
 
     def _take(self, receipt: Receipt) -> None:
         if self.log.witness(receipt):
-            task = asyncio.create_task(self.log.commit())
+            task = asyncio.create_task(commit(self.log))
             self._commits.add(task)
             task.add_done_callback(self._commits.discard)
 
@@ -69,7 +79,7 @@ async def sending(
 async def sweep(log: Log, n: int, meters: int = 10) -> None:
     for meter in range(meters):
         log.add(reading(meter, START_S + 900 * n))
-    await log.commit()
+    await commit(log)
 
 
 async def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:

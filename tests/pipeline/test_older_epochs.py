@@ -168,7 +168,7 @@ async def test_what_was_receipted_stays_behind_but_what_explains_the_rest(tmp_pa
     with mosquitto(tmp_path / "broker", port), Auditor("127.0.0.1", port):
         async with sending(tmp_path, port, audited=True) as sender:
             await sweep(sender.log, 0)
-            await until(lambda: sender.log.witnessed[AUDITOR_NAME] >= 12)
+            await until(lambda: sender.log.witnessed[AUDITOR_NAME] >= 12 and sender.log.is_durable)
             await sweep(sender.log, 1)
             witnessed, old = sender.log.witnessed_by_all, sender.log.epoch.id
     (tmp_path / CONDEMNED).touch()
