@@ -69,6 +69,7 @@ hubiao --lang en status --data /var/lib/hubiao
 hubiao --lang en verify /var/lib/hubiao --key "$(hubiao key show --data /var/lib/hubiao --json | sed -n 's/.*"verifier_key": "\(.*\)".*/\1/p')"
 
 say "upgrade: the same program under a higher number"
+rm -rf /tmp/newer
 dpkg-deb -R /tmp/hubiao.deb /tmp/newer
 sed -i 's/^Version: .*/&+1/' /tmp/newer/DEBIAN/control
 for script in postinst prerm postrm; do sed -i 's|/venv-0|/venv-1.0|' /tmp/newer/DEBIAN/$script; done
