@@ -170,11 +170,12 @@ class Recorder:
     async def _derive(self, now_s: int) -> None:
         """What the books make of it. Reading the log back takes a thread: the lines go on meanwhile."""
         books = self._books
-        if books.reaches_back(now_s):
-            await asyncio.to_thread(books.look_back)
-        books.derive(now_s, self._log.add)
-        if books.ripe:
-            books.close(await asyncio.to_thread(books.periods, now_s), self._log.add)
+        with self._clock.hold():
+            if books.reaches_back(now_s):
+                await asyncio.to_thread(books.look_back)
+            books.derive(now_s, self._log.add)
+            if books.ripe:
+                books.close(await asyncio.to_thread(books.periods, now_s), self._log.add)
 
     def _name_refusals(self) -> None:
         """One event for all records of a kind that were refused for one reason, one for each false receipt."""
