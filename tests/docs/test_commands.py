@@ -50,6 +50,7 @@ READ_BY_USERS = [
     "effective-configuration",
     "architecture",
     "drivers",
+    "performance",
     "versioning",
     "decisions/README",
     "reference/configuration",
