@@ -11,15 +11,19 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from statistics import median
 
 from made_snapshot import StillLooker, thousand
 from test_browser import CACHE, CHROMIUM, NODE
 
+from agent.ledger.shelf import Row, Shelves
 from agent.web.access import Access
 from agent.web.frame import Asked
 from agent.web.park import Sparks, park_page
 from agent.web.serve import PageServer
+from agent.web.snapshot import Snapshot
+from contract.energy import SlotValue
 
 LOADS = 3
 FLAGS = ["headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-sync"]
@@ -58,15 +62,27 @@ def loads(url: str, screen: str, runs: int) -> list[list[int]]:
     return told
 
 
+def as_kept(snapshot: Snapshot) -> Snapshot:
+    """With every meter's values packed by slot, as the agent's books keep them."""
+    shelves: Shelves[str, SlotValue] = Shelves()
+    for meter in snapshot.meters.values():
+        for slot_s, value in meter.values.items():
+            shelves.put(meter.id, slot_s, value)
+    shelves.pack(snapshot.now_s + 1)
+    meters = {id_: replace(meter, values=Row(shelves, id_)) for id_, meter in snapshot.meters.items()}
+    return replace(snapshot, meters=meters)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--runs", type=int, default=9)
     runs = parser.parse_args().runs
-    snapshot = thousand()
-    began = time.thread_time()
-    body = park_page(snapshot, Asked("zh", "/"), Sparks())
-    served_ms = (time.thread_time() - began) * 1000
-    sys.stdout.write(f"made in {served_ms:.0f} ms, {len(body.encode()) / 1e6:.2f} MB, {body.count('<svg')} drawings\n")
+    snapshot, sparks = as_kept(thousand()), Sparks()
+    for when in ("at first", "again"):
+        began = time.thread_time()
+        body = park_page(snapshot, Asked("zh", "/"), sparks)
+        made_ms = (time.thread_time() - began) * 1000
+        sys.stdout.write(f"made {when} in {made_ms:.0f} ms, {len(body.encode()) / 1e6:.2f} MB\n")
     server = PageServer(StillLooker(snapshot), Access("127.0.0.1", 0))  # type: ignore[arg-type]  # gives the same looks
     assert server.start(5.0)
     for screen in SCREENS:
