@@ -81,11 +81,14 @@ class Ended:
 
 
 async def undelivered(store: Store, auditors: Sequence[VerifierKey]) -> list[Ended]:
-    """The older epochs of a store that still have something to be sent, oldest first. Raises StoreError."""
+    """The older epochs of a store that still have something to be sent, oldest first. Raises StoreError.
+
+    Only where the very next epoch is known: between two others one may be lost that began as `rolled_back`.
+    """
     found = [
         await _ended(store, epoch, auditors)
         for epoch, after in pairwise(await store.epochs())
-        if after.cause in SENT_BEFORE and epoch.delivered < epoch.size
+        if after.number == epoch.number + 1 and after.cause in SENT_BEFORE and epoch.delivered < epoch.size
     ]
     return [ended for ended in found if ended is not None and ended.delivered < ended.size]
 

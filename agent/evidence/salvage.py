@@ -29,7 +29,8 @@ from contract.tree import HASH_BYTES, Frontier, leaf_hash
 logger = logging.getLogger(__name__)
 SALVAGED = "salvaged"  # in a directory of which all was taken over that can be
 LAST_SIGNED = "checkpoint"  # in it: the newest checkpoint that was signed, which the database does not have yet
-_UNREADABLE = (sqlite3.Error, StoreError, ValueError, TypeError, OverflowError)  # UnicodeDecodeError is a ValueError
+# what damaged pages make of a row: also values of other types than their columns', texts that are none
+_UNREADABLE = (sqlite3.Error, StoreError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 
 
 class Piece(NamedTuple):
@@ -143,7 +144,9 @@ def _proven(
     notes = _signed([*reader.checkpoints(epoch), last], epoch.vkey)
     receipts = _receipts(reader.receipts(epoch), name, auditors)
     held = {receipt.auditor: receipt.size for receipt in receipts}
-    delivered = min(held.get(auditor.name, 0) for auditor in auditors) if auditors else epoch.delivered
+    delivered = epoch.delivered if epoch.delivered <= epoch.size else 0
+    if auditors:
+        delivered = min(held.get(auditor.name, 0) for auditor in auditors)
     frontier = Frontier()
     batches: list[Batch] = []
     left: list[int] = []

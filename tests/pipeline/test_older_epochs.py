@@ -195,6 +195,24 @@ async def test_a_store_that_was_rolled_back_sends_nothing_of_it(tmp_path: Path) 
     await store.close()
 
 
+async def test_an_epoch_whose_successor_is_lost_sends_nothing(tmp_path: Path) -> None:
+    """It may have been one that was rolled back."""
+    await live(tmp_path)
+    store, log = await make_log(tmp_path, RealClock(trusted=True), key=OTHER)
+    await log.look_back()
+    assert len(log.ended) == 1
+    await store.close()
+    db = sqlite3.connect(tmp_path / DATABASE)
+    db.execute("UPDATE epoch SET number = 3 WHERE number = 2")
+    db.execute("UPDATE batch SET id = id + (1 << 40) WHERE id >= 2 << 40")
+    db.commit()
+    db.close()
+    store, log = await make_log(tmp_path, RealClock(trusted=True), key=OTHER)
+    await log.look_back()
+    assert log.ended == []
+    await store.close()
+
+
 async def test_no_damage_brings_back_a_record_that_was_not_signed(tmp_path: Path) -> None:
     counts: Counter[str] = Counter()
     for seed in range(12):
