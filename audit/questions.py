@@ -3,8 +3,9 @@
 The table is `records`: the columns of audit.rows with `park` and `month` from the path. Each question is about parks
 one by one, so it may be asked of any number of them at once. Kept to what both engines mean the same by: no float, no
 average, no date function, no `max_by` (DuckDB passes over nulls, Spark does not), no order of nulls that matters.
-Of what was revised the newest revision counts: found by a join with the few that are revisions, since a window over
-all rows to find the newest of each costs three times as much (measured).
+Of what was revised the newest revision counts: found by a join with REVISED, since a window over all rows to find the
+newest of each costs three times as much (measured). An engine makes those small tables first and keeps them: Spark
+takes a query's result to be as large as what it reads, and would sort all records by five to seven columns to join.
 """
 
 from __future__ import annotations
@@ -14,6 +15,19 @@ from decimal import Decimal
 from typing import Any
 
 from contract.records import plain
+
+# name → which index is the newest at each slot that was revised
+REVISED = {
+    "revised_readings": """
+SELECT park, gateway, epoch, meter, slot_s, MAX(seq) AS newest
+FROM records WHERE kind = 'reading' AND fork = 0 AND meter IS NOT NULL AND slot_s IS NOT NULL AND revision > 0
+GROUP BY park, gateway, epoch, meter, slot_s""",
+    "revised_intervals": """
+SELECT park, gateway, epoch, COALESCE(tenant, '') AS tenant, COALESCE(point, '') AS point, role, slot_s,
+       MAX(seq) AS newest
+FROM records WHERE kind = 'interval' AND fork = 0 AND role IS NOT NULL AND period IS NOT NULL AND revision > 0
+GROUP BY park, gateway, epoch, COALESCE(tenant, ''), COALESCE(point, ''), role, slot_s""",
+}
 
 # each log: what there is, indexes without a record, further records at an index
 LOGS = """
@@ -30,16 +44,13 @@ FROM records GROUP BY park, gateway, epoch ORDER BY park, gateway, epoch"""
 # each meter: slots with a reading, by quality; seconds between neighbours beyond the smallest step; registers that fell
 METERS = """
 WITH found AS (
-  SELECT park, gateway, epoch, meter, slot_s, seq, quality, register, revision
+  SELECT park, gateway, epoch, meter, slot_s, seq, quality, register
   FROM records WHERE kind = 'reading' AND fork = 0 AND meter IS NOT NULL AND slot_s IS NOT NULL),
-revised AS (
-  SELECT park, gateway, epoch, meter, slot_s, MAX(seq) AS newest
-  FROM found WHERE revision > 0 GROUP BY park, gateway, epoch, meter, slot_s),
 steps AS (
   SELECT f.park, f.gateway, f.epoch, f.meter, f.slot_s, f.quality, f.register,
          f.slot_s - LAG(f.slot_s) OVER (PARTITION BY f.park, f.gateway, f.epoch, f.meter ORDER BY f.slot_s) AS step_s,
          LAG(f.register) OVER (PARTITION BY f.park, f.gateway, f.epoch, f.meter ORDER BY f.slot_s) AS before
-  FROM found f LEFT JOIN revised r ON f.park = r.park AND f.gateway = r.gateway AND f.epoch = r.epoch
+  FROM found f LEFT JOIN revised_readings r ON f.park = r.park AND f.gateway = r.gateway AND f.epoch = r.epoch
     AND f.meter = r.meter AND f.slot_s = r.slot_s
   WHERE r.newest IS NULL OR r.newest = f.seq)
 SELECT park, gateway, epoch, meter,
@@ -57,17 +68,14 @@ FROM steps GROUP BY park, gateway, epoch, meter ORDER BY park, gateway, epoch, m
 ENERGY = """
 WITH found AS (
   SELECT park, gateway, epoch, COALESCE(tenant, '') AS tenant, COALESCE(point, '') AS point, role, slot_s, seq,
-         period, quality, kwh, revision
-  FROM records WHERE kind = 'interval' AND fork = 0 AND role IS NOT NULL AND period IS NOT NULL),
-revised AS (
-  SELECT park, gateway, epoch, tenant, point, role, slot_s, MAX(seq) AS newest
-  FROM found WHERE revision > 0 GROUP BY park, gateway, epoch, tenant, point, role, slot_s)
+         period, quality, kwh
+  FROM records WHERE kind = 'interval' AND fork = 0 AND role IS NOT NULL AND period IS NOT NULL)
 SELECT f.park, f.tenant, f.point, f.role, f.period,
        COUNT(*) AS intervals,
        SUM(f.kwh) AS kwh,
        SUM(CASE WHEN f.quality = 'measured' THEN f.kwh ELSE NULL END) AS measured_kwh,
        SUM(CASE WHEN f.kwh IS NULL THEN 1 ELSE 0 END) AS unreadable
-FROM found f LEFT JOIN revised r ON f.park = r.park AND f.gateway = r.gateway AND f.epoch = r.epoch
+FROM found f LEFT JOIN revised_intervals r ON f.park = r.park AND f.gateway = r.gateway AND f.epoch = r.epoch
   AND f.tenant = r.tenant AND f.point = r.point AND f.role = r.role AND f.slot_s = r.slot_s
 WHERE r.newest IS NULL OR r.newest = f.seq
 GROUP BY f.park, f.tenant, f.point, f.role, f.period ORDER BY f.park, f.tenant, f.point, f.role, f.period"""

@@ -26,6 +26,7 @@ from simulators.faults import Fault
 
 SPAN = int(os.environ.get("HUBIAO_FRAUD_DAYS", "2"))
 FIRST = date(2026, 7, 1)
+BILLED, READ = ((6, 31), (0, 24)) if SPAN >= 31 else ((0, 1), (1, 3))  # days; in the month tenants are read on the 25th
 START = "2026-06-30T15:59:30Z"  # half a minute before that day in the park
 STEP_MS = 900_000
 SWAPPED, SWAP_KWH = "m-105", -1000
@@ -191,30 +192,30 @@ def test_a_meter_swapped_without_a_work_order_leaves_the_tenant_grey_with_the_am
 
 
 def test_a_fair_park_that_reads_its_tenants_on_other_days_is_not_red(park: Park, tmp_path: Path) -> None:
-    """Bill of the first day, registers of the second and third: recomputed for the charge's own days."""
-    papers = Papers(park, 0, 1)
-    papers.days = (1, 3)
+    """The bill to the month's end, the tenants' registers on the 25th: recomputed for the charge's own days."""
+    papers = Papers(park, *BILLED)
+    papers.days = READ
     whole = sum(papers.fair.values(), Fraction())
-    assert whole == park.passable(0, 1)
+    assert whole == park.passable(*BILLED)
     prices = {tenant: Fraction() for tenant in papers.fair}
-    reference = Papers(park, 0, 1).report(tmp_path)
+    reference = Papers(park, *BILLED).report(tmp_path)
     assert reference["verdict"]["colour"] == "green"
     for meter, tenant in papers.tenants():
-        own = park.energy(meter, 1, 3)
+        own = park.energy(meter, *READ)
         prices[tenant] = sum((own[p] * _price(park, p) for p in own), Fraction())
     papers.yuan = {tenant: rounded(yuan) for tenant, yuan in prices.items()}
     made = papers.report(tmp_path)
     assert (made["verdict"]["colour"], made["verdict"]["reasons"]) == ("grey", ["PERIOD_MISMATCH"])
     rows = tenants(made)
     assert {row["colour"] for row in rows.values()} == {"green"}
-    assert rows["t-anvil"]["from"] == "2026-07-02"
+    assert rows["t-anvil"]["from"] == (FIRST + timedelta(days=READ[0])).isoformat()
     papers.yuan["t-birch"] = rounded(papers.yuan["t-birch"] * Fraction(12, 10))
     row = tenants(papers.report(tmp_path))["t-birch"]
     assert (row["colour"], row["reasons"]) == ("red", ["TENANT_OVER"])
 
 
 def _price(park: Park, period: str) -> Fraction:
-    """What the first day's bill makes a kWh cost an end user, public use and loss borne by all."""
-    _, yuan = park.bill_lines(0, 1)[period]
+    """What the bill makes a kWh cost an end user, public use and loss borne by all."""
+    _, yuan = park.bill_lines(*BILLED)[period]
     users = [meter for meter, (role, _, _) in park.points.items() if role == "tenant"]
-    return Fraction(yuan) / sum((park.energy(meter, 0, 1)[period] for meter in users), Fraction())
+    return Fraction(yuan) / sum((park.energy(meter, *BILLED)[period] for meter in users), Fraction())

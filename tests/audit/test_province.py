@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from audit.fold import fold
-from audit.rows import RecordFault
+from audit.questions import Answer
+from audit.rows import RecordFault, Row
 from audit.store import Store
 from audit.survey import survey
 from audit.verify_store import verify_store
@@ -46,6 +47,22 @@ def province(tmp_path: Path, template: Template) -> Iterator[Store]:
     writer.close()
 
 
+@pytest.fixture
+def revised(tmp_path: Path, template: Template) -> Iterator[tuple[Store, list[Row]]]:
+    """A park whose first reading was revised once and its first interval twice, in columns alone; these five rows."""
+    writer = Writer(tmp_path / "revised")
+    stamped = template.stamp("p0rev")
+    reading, interval = (next(r for r in stamped.rows if r.kind == kind) for kind in ("reading", "interval"))
+    assert (reading.register, interval.kwh) != (None, None)
+    rows = [reading._replace(revision=1, quality="estimated"), interval._replace(revision=1, kwh=Decimal(7))]
+    rows.append(rows[1]._replace(revision=2, kwh=Decimal(9)))
+    size = len(stamped.rows)
+    stamped.rows += [row._replace(seq=size + n) for n, row in enumerate(rows)]
+    put(writer, stamped)
+    yield writer.store, [reading, interval, *rows]
+    writer.close()
+
+
 def test_parks_in_order_verify_and_the_bad_one_is_told_from_them(province: Store) -> None:
     result = verify_store(province, auditors=[AUDITOR_VKEY])
     assert [(log["park"], log["findings"]) for log in result["logs"][:3]] == [(name, []) for name in names(3)]
@@ -77,13 +94,31 @@ def test_the_survey_counts_what_there_is(province: Store, template: Template) ->
     assert sum(Decimal(row["kwh"]) for row in told) == sum(newest.values())
 
 
+def test_of_what_was_revised_the_newest_counts(revised: tuple[Store, list[Row]], province: Store) -> None:
+    store, (reading, interval, *_) = revised
+    was, found = survey(province, "p0001"), survey(store)
+
+    def of(answers: dict[str, list[Answer]], question: str, **names: object) -> Answer:
+        return next(row for row in answers[question] if names.items() <= row.items())
+
+    meter, holder = {"meter": reading.meter}, {"tenant": interval.tenant or "", "period": interval.period}
+    before, after = of(was, "meters", **meter), of(found, "meters", **meter)
+    assert (after["slots"], after["longest_hole_s"]) == (before["slots"], before["longest_hole_s"])
+    assert (after["measured"], after["estimated"]) == (before["measured"] - 1, before["estimated"] + 1)
+    before, after = of(was, "energy", **holder), of(found, "energy", **holder)
+    assert after["intervals"] == before["intervals"]
+    assert Decimal(after["kwh"]) - Decimal(before["kwh"]) == 9 - (interval.kwh or 0)
+    assert of(found, "logs")["revisions"] == of(was, "logs")["revisions"] + 3
+
+
 @pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="no pyspark: pip install hubiao[fleet]")
-def test_spark_gives_the_same_answers(province: Store) -> None:
+def test_spark_gives_the_same_answers(province: Store, revised: tuple[Store, list[Row]]) -> None:
     from audit import fleet
 
     spark = fleet.session("local[2]", {"spark.sql.shuffle.partitions": "4"})
     try:
         assert fleet.survey(spark, province) == survey(province)
+        assert fleet.survey(spark, revised[0]) == survey(revised[0])
         assert fleet.verify_store(spark, province) == verify_store(province)
     finally:
         spark.stop()
