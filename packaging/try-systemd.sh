@@ -6,7 +6,9 @@
 set -eu
 if [ "${TRY_INSIDE:-}" != yes ]; then
     root=$(realpath "${1:?ROOT}") deb=$(realpath "${2:?DEB}")
+    alone=
     [ -d /run/systemd/system ] || alone="--register=no --keep-unit"
+    rm -rf "$root/opt/try" "$root"/etc/systemd/system/hubiao*.d
     mkdir -p "$root/opt/try"
     cp "$deb" "$root/opt/try/hubiao.deb"
     cp "$0" "$root/opt/try/try.sh"
@@ -28,7 +30,7 @@ U
     ln -sf ../try.service "$root/etc/systemd/system/multi-user.target.wants/try.service"
     for boot in first second; do # each ends by itself
         touch "$root/opt/try/$boot"
-        systemd-nspawn --quiet ${alone:-} --directory="$root" --machine="try-$$" --private-network --boot < /dev/null > "$root/opt/try/console-$boot" 2>&1 || true
+        systemd-nspawn --quiet $alone --directory="$root" --machine="try-$$" --private-network --boot < /dev/null > "$root/opt/try/console-$boot" 2>&1 || true
         [ -e "$root/opt/try/passed-$boot" ] || break
     done
     cat "$root/opt/try/said"
@@ -104,7 +106,7 @@ sed -n 's/^VmHWM:[[:space:]]*/resident at most: /p' "/proc/$(shown MainPID)/stat
 
 say "a faulty configuration: a reload keeps the old one, a start ends with 78 and is not tried again"
 old=$(shown MainPID)
-cp /etc/hubiao/hubiao.yaml /root/good.yaml
+cp /etc/hubiao/hubiao.yaml /opt/try/good.yaml
 sed -i 's/^park: .*/park: {id: demo-park, nonsense: 1}/' /etc/hubiao/hubiao.yaml
 systemctl reload hubiao
 sleep 5
@@ -114,7 +116,7 @@ systemctl restart hubiao && exit 1
 sleep 8 # longer than RestartSec
 echo "exit $(shown ExecMainStatus), $(shown ActiveState), restarts: $(shown NRestarts)"
 [ "$(shown ExecMainStatus) $(shown ActiveState) $(shown NRestarts)" = "78 failed 0" ]
-cp /root/good.yaml /etc/hubiao/hubiao.yaml
+cp /opt/try/good.yaml /etc/hubiao/hubiao.yaml
 systemctl start hubiao
 
 say "kill -9: started again"
@@ -135,16 +137,15 @@ journalctl -u hubiao --no-pager -o cat -n 60 | grep -i -m1 watchdog
 echo "same epoch"
 
 say "upgrade while it runs: the same program under a higher number"
-dpkg-deb -R /opt/try/hubiao.deb /root/newer
-sed -i 's/^Version: .*/&+1/' /root/newer/DEBIAN/control
-for script in postinst prerm postrm; do sed -i 's|/venv-0|/venv-1.0|' /root/newer/DEBIAN/$script; done
-dpkg-deb --root-owner-group -b /root/newer /root/newer.deb > /dev/null
+dpkg-deb -R /opt/try/hubiao.deb /opt/try/newer
+sed -i 's/^Version: .*/&+1/' /opt/try/newer/DEBIAN/control
+for script in postinst prerm postrm; do sed -i 's|/venv-0|/venv-1.0|' /opt/try/newer/DEBIAN/$script; done
+dpkg-deb --root-owner-group -b /opt/try/newer /opt/try/newer.deb > /dev/null
 old=$(shown MainPID)
-dpkg -i /root/newer.deb
+dpkg -i /opt/try/newer.deb
 wait_for 30 is_new
 readlink /opt/hubiao/venv
 [ "$(epoch)" = "$(cat /opt/try/epoch)" ]
 echo "runs, same epoch"
 hubiao --lang en status --data /var/lib/hubiao | sed -n 's/^delivered: //p' > /opt/try/delivered
-rm -rf /root/newer /root/newer.deb
 touch /opt/try/passed-first
