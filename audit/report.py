@@ -14,30 +14,23 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 from audit.amounts import ratio, rounded, shown
 from audit.bill import Bill, own_bill, pv_lines
 from audit.charges import ChargeRow
 from audit.markup import (
-    GREEN,
-    GREY,
-    RED,
-    YELLOW,
     ParkFacts,
-    TenantFacts,
     Thresholds,
-    Verdict,
-    park_verdict,
-    tenant_verdict,
 )
 from audit.names import Matcher, Notes
 from audit.park_evidence import Days, Flow, ParkEvidence, Use
 from audit.price_list import Price
 from audit.report_advice import advice_part, conversion_part
 from audit.report_case import Settled, add_up, settle_accounts
-from audit.report_model import KWH_LEAST, KWH_SLACK, LONG_DAYS, SLACK_DAYS, Case, Papers, Payer
+from audit.report_model import KWH_LEAST, KWH_SLACK, Case, Papers, Payer
 from audit.report_parts import bill_part, loss_part, paper_part, tenant_part, unchecked_part
+from audit.report_verdict import combine, is_shifted, judge, park_facts
 from audit.rule import Rule, load_rule
 from audit.settle import METHOD
 from audit.tenant_proof import fingerprint
@@ -45,17 +38,6 @@ from audit.written import month_span
 from contract.sheet import BREAKS
 
 ZERO = Fraction()
-_LACKING = {"METER_EXCHANGED", "READINGS_MISSING"}  # doubts of a tenant whose energy may be more than is known
-_END_USE = ("tenant", "operator", "public")
-
-
-class _Reading(NamedTuple):
-    """What is to be said where the bill is read one way."""
-
-    passable: Fraction | None
-    park: Verdict
-    tenants: list[Verdict]
-    facts: list[TenantFacts]
 
 
 def make_report(
@@ -75,17 +57,17 @@ def make_report(
     """
     notes, rule = notes or Notes(), rule or load_rule()
     case = _case(park, papers, evidence, days, notes, verified, prices)
-    own = _judge(case, case.strict, case.with_pv)
+    own = judge(case, case.strict, case.with_pv)
     bills = [own]
     if case.as_billed is not None:
-        bills.append(_judge(case, *case.as_billed))
+        bills.append(judge(case, *case.as_billed))
         bills.sort(key=lambda readings: readings[0].passable or ZERO)
-    park_result = _combine([[reading.park for reading in readings] for readings in bills])
+    park_result = combine([[reading.park for reading in readings] for readings in bills])
     tenants = []
     for n, payer in enumerate(case.payers):
-        verdict = _combine([[reading.tenants[n] for reading in readings] for readings in bills])
+        verdict = combine([[reading.tenants[n] for reading in readings] for readings in bills])
         tenants.append(tenant_part(case, payer, verdict, own[0].facts[n]))
-    facts = _park_facts(case, case.strict, own[0].tenants, own[0].facts)
+    facts = park_facts(case, case.strict, own[0].tenants, own[0].facts)
     return {
         "park": park,
         "method": METHOD,
@@ -141,8 +123,8 @@ def _case(
     payers, unmatched = _payers(papers.charges.rows, evidence, days, notes, uses)
     for payer in payers:
         _own_days(payer, days, evidence)
-    comparable = days is None or not any(payer.rows and _is_shifted(payer.days, days) for payer in payers)
-    comparable = comparable and not any(days and _is_shifted(row.days, days) for row in unmatched)
+    comparable = days is None or not any(payer.rows and is_shifted(payer.days, days) for payer in payers)
+    comparable = comparable and not any(days and is_shifted(row.days, days) for row in unmatched)
     case = Case(
         park=park,
         days=days,
@@ -295,91 +277,6 @@ def _breaks(case: Case, payer: Payer) -> list[Mapping[str, Any]]:
     return [event for event in events if event["code"] in BREAKS and event["id"] not in replaced]
 
 
-def _judge(case: Case, strict: Settled, with_pv: Settled | None) -> list[_Reading]:
-    """With solar power inside the cap, and paid apart where there is any."""
-    readings = []
-    for settled in (strict, with_pv):
-        if settled is not None:
-            facts = [_tenant_facts(case, payer, settled) for payer in case.payers]
-            verdicts = [tenant_verdict(fact, case.limits) for fact in facts]
-            park = park_verdict(_park_facts(case, settled, verdicts, facts), verdicts, case.limits)
-            readings.append(_Reading(settled.passable, park, verdicts, facts))
-    return readings
-
-
-def _tenant_facts(case: Case, payer: Payer, settled: Settled) -> TenantFacts:
-    use = payer.own_use or payer.use
-    allowed = settled.allowed.get(payer.name)
-    if payer.own_use is not None and _is_shifted(payer.days, case.days):
-        allowed = settled.allowed_for(payer.own_use)
-    elif payer.use is None or not settled.allowed:
-        allowed = None
-    return TenantFacts(
-        extra_fee=case.extra(payer.rows) > 0,
-        charged=case.charged(payer.rows),
-        allowed=allowed,
-        estimated_ratio=ZERO if use is None else ratio(Fraction(use.statement.uncertain_kwh), use.total) or ZERO,
-        missing=settled.missing[0] if settled.missing else "POINTS_MISSING",
-        doubts=payer.doubts,
-        hints=payer.hints,
-    )
-
-
-def _park_facts(case: Case, settled: Settled, verdicts: Sequence[Verdict], facts: Sequence[TenantFacts]) -> ParkFacts:
-    rows = [row for payer in case.payers for row in payer.rows] + case.unmatched
-    of_tenants = {reason for verdict in verdicts for reason in verdict.reasons}
-    gaps = [code for code in ("CHARGE_MISSING",) if code in of_tenants]
-    gaps += ["CHARGE_UNMATCHED"] * bool(case.unmatched)
-    gaps += ["TAX_UNKNOWN"] * any(row.tax is None for row in rows)
-    gaps += ["EVIDENCE_BAD"] * _is_bad(case.verified)
-    steps = sum(use.owed for use in case.uses)
-    lost = Fraction(sum(use.missing for use in case.uses), steps) if steps else ZERO
-    cap = settled.cap
-    is_long = case.days is not None and (case.days[1] - case.days[0]).days >= LONG_DAYS
-    if not case.comparable and is_long and settled.allowed:  # each tenant at its own bounds
-        cap = sum((_tenant_facts(case, payer, settled).allowed or ZERO for payer in case.payers), ZERO)
-    doubts = ["PERIOD_MISMATCH"] * (not case.comparable and not (is_long and settled.allowed))
-    doubts += ["READINGS_MISSING"] * (lost > case.limits.estimate_max_ratio)
-    uncertain = sum((Fraction(u.statement.uncertain_kwh) for u in case.uses if u.subject.role in _END_USE), ZERO)
-    return ParkFacts(
-        charged=case.charged(rows),
-        passable=settled.passable,
-        cap=cap,
-        loss_rate=settled.loss_rate if settled.available is not None and case.uses else ZERO,
-        estimated_ratio=ratio(uncertain, settled.points) or ZERO,
-        missing=settled.missing,
-        comparable=case.comparable,
-        doubts=tuple(doubts),
-        gaps=tuple(gaps),
-        doubtful=sum((fact.over for fact in facts if _LACKING & set(fact.doubts)), ZERO),
-    )
-
-
-def _is_bad(verified: Mapping[str, Any] | None) -> bool:
-    """Whether verification found more than that an auditor's receipt came late."""
-    if verified is None or verified["ok"]:
-        return False
-    return bool(verified["alarms"]) or any(finding["code"] != "late_witness" for finding in verified["findings"])
-
-
-def _combine(bills: Sequence[Sequence[Verdict]]) -> Verdict:
-    """One verdict of those under each reading of what solar power is and of whose the bill's corrections are."""
-    of_bills = [_milder(verdicts, "PV_UNRESOLVED") for verdicts in bills]
-    return _milder(of_bills, "CORRECTION_UNRESOLVED")
-
-
-def _milder(verdicts: Sequence[Verdict], unresolved: str) -> Verdict:
-    """Never red on one reading alone. verdicts: the strictest reading first."""
-    first = verdicts[0]
-    if all(verdict.colour == first.colour for verdict in verdicts) or first.colour in (GREEN, GREY):
-        return first
-    if first.colour == RED and "EXTRA_FEE" in first.reasons:
-        return first
-    if all(verdict.colour in (RED, YELLOW) for verdict in verdicts):
-        return next(verdict for verdict in verdicts if verdict.colour == YELLOW)
-    return Verdict(GREY, (unresolved, *first.reasons))
-
-
 def _figures(case: Case, facts: ParkFacts) -> dict[str, Any]:
     rows = [row for payer in case.payers for row in payer.rows] + case.unmatched
     over_cap = None if facts.cap is None else max(ZERO, facts.charged - facts.cap)
@@ -423,13 +320,6 @@ def _fingerprint(key: str | None) -> str | None:
 def _charged_days(rows: Sequence[ChargeRow]) -> Days | None:
     spans = [row.days for row in rows if row.days is not None]
     return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None
-
-
-def _is_shifted(own: Days | None, days: Days | None) -> bool:
-    """Whether two spans differ by more than a day at either end."""
-    if own is None or days is None:
-        return False
-    return any(abs((one - other).days) > SLACK_DAYS for one, other in zip(own, days, strict=True))
 
 
 def _text(value: Fraction | None, places: int = 2) -> str | None:
