@@ -56,11 +56,12 @@ class Eviction(NamedTuple):
 def reserve(database: Path) -> None:
     """Reserves the blocks of a prepared store and of the WAL. Where it cannot be done the ballast must do.
 
-    Must be called before SQLite opens the database: closing any other handle on it would drop SQLite's locks.
+    Must be called before SQLite opens the database: closing any other handle on it would drop SQLite's locks. A size
+    of which not even half is there was never prepared: a damaged header would make us fill the disk.
     """
-    megabytes = prepared_mb(database)
-    if megabytes:
-        _reserve(database, megabytes << 20)
+    size = prepared_mb(database) << 20
+    if size and database.stat().st_blocks * 512 >= size // 2:
+        _reserve(database, size)
     _reserve(database.with_name(database.name + "-wal"), WAL_BYTES)
 
 
@@ -79,6 +80,7 @@ def prepare(database: Path, megabytes: int) -> None:
     db.execute(f"PRAGMA user_version={megabytes:d}")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
+    _reserve(database, megabytes << 20)
     reserve(database)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import sqlite3
 import zlib
@@ -215,6 +216,12 @@ class Store:
         except (sqlite3.Error, UnicodeDecodeError):
             pass  # then nobody knows what epoch it was
         self._drop()
+        try:
+            return epochs, condition.move_aside(self.directory)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not ring.has_ballast(self.directory):
+                raise
+        ring.release_ballast(self.directory)
         return epochs, condition.move_aside(self.directory)
 
     def condemn(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -16,8 +17,9 @@ import pytest
 from nacl.signing import SigningKey
 
 from agent.cli.verify import open_evidence
+from agent.evidence import condition, ring
 from agent.evidence import log as log_module
-from agent.evidence import ring
+from agent.evidence.condition import CONDEMNED
 from agent.evidence.log import Identity, Log
 from agent.evidence.opening import open_log
 from agent.evidence.receipts import pinned
@@ -165,6 +167,38 @@ def test_a_damaged_store_never_stops_the_agent_and_is_never_deleted(tmp_path: Pa
     if kept:
         assert (kept[0] / DATABASE).read_bytes() == data
         assert boots(tmp_path)[0][1] == "damaged"
+
+
+def test_a_damaged_store_on_a_full_disk_is_moved_aside_in_the_room_that_the_ballast_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Met in a campaign: there was no room for the directory, and the agent could not start."""
+    with_log(tmp_path, _epoch)
+    (tmp_path / CONDEMNED).touch()
+    move_aside = condition.move_aside
+
+    def full(directory: Path) -> Path:
+        if ring.has_ballast(directory):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return move_aside(directory)
+
+    monkeypatch.setattr(condition, "move_aside", full)
+    with_log(tmp_path, lambda _store, log: sweeps(log, 1))
+    assert boots(tmp_path)[-1][1] == "damaged"
+    assert (tmp_path / "damaged-1" / DATABASE).exists()
+
+
+def test_a_damaged_header_does_not_make_the_store_reserve_the_whole_disk(tmp_path: Path) -> None:
+    """Met in a campaign: byte 60 on is the size of the ring, and a disk of 66 GB was full at the start."""
+    with_log(tmp_path, _epoch)
+    path = tmp_path / DATABASE
+    data = bytearray(path.read_bytes())
+    data[60:64] = (512).to_bytes(4, "big")
+    path.write_bytes(data)
+    with_log(tmp_path, lambda _store, log: sweeps(log, 1))
+    assert path.stat().st_blocks * 512 < 64 << 20
+    ring.prepare(path, 16)
+    assert path.stat().st_blocks * 512 >= 16 << 20
 
 
 def test_on_a_full_ring_the_oldest_bodies_go_all_hashes_stay_and_a_record_says_which(tmp_path: Path) -> None:
