@@ -38,6 +38,11 @@ def env(**more: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LANG": "zh_CN.UTF-8", **more}
 
 
+def heed_ctrl_c() -> None:
+    """A shell's background jobs ignore it, and with them all that they start, such as tests run by `nohup … &`."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A directory in which two meters answer at ports/ttyS-east."""
@@ -127,7 +132,13 @@ def test_a_table_fits_a_narrow_terminal(bus: Path) -> None:
 def test_ctrl_c_ends_a_scan_with_130_and_keeps_what_was_found(bus: Path) -> None:
     words = ("--lang", "en", "scan", "--port", "ports/ttyS-east", "--listen", "0.2s", "--write", "kept.yaml")
     with subprocess.Popen(
-        [HUBIAO, *words], cwd=bus, env=env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [HUBIAO, *words],
+        cwd=bus,
+        env=env(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
