@@ -8,6 +8,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+M_ARENA_MAX = -8  # malloc.h of glibc
+
 
 def put_off(name: str) -> None:
     """Has a submodule, unless it is here already, imported only when something of it is used.
@@ -27,6 +29,16 @@ def put_off(name: str) -> None:
     standing_in.__getattr__ = use  # type: ignore[method-assign]  # PEP 562
     sys.modules[name] = standing_in
     setattr(import_module(package), last, standing_in)
+
+
+def one_heap() -> None:
+    """Has all threads share one heap; to be called before the first of them starts.
+
+    By itself glibc gives each thread one, and what a thread used once for reading a month back stays behind in its own.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)
 
 
 def give_back() -> None:

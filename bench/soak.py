@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.app import Agent
+from agent.lean import one_heap
 from bench.agent import rss_mib
 from bench.virtual import Joined
 from bench.weigh import weight_kib
@@ -162,6 +163,7 @@ def main() -> int:
     parser.add_argument("--start", default=START, help="virtual time, UTC")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
+    one_heap()  # as `hubiao run` does
     with tempfile.TemporaryDirectory(prefix="hubiao-soak-") as directory:
         soak = Soak(options.polls, options.minutes, options.days, options.seed, Path(directory), options.start)
         result = soak.run()

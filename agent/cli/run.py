@@ -15,7 +15,7 @@ from agent.cli.durations import DURATION
 from agent.cli.output import notice
 from agent.cli.slow_lines import say_slow
 from agent.cli.words import t
-from agent.lean import give_back, put_off
+from agent.lean import give_back, one_heap, put_off
 from agent.logs import set_up
 from agent.supervise import notify, watch
 from config.child import load_in_child
@@ -37,6 +37,7 @@ TRIM_S = 60.0  # it takes a millisecond or two
 def run(path: Path, for_s: float | None, log_format: str, verbose: bool) -> None:
     """运行采集代理 / run the agent until SIGTERM or Ctrl-C."""
     set_up(log_format, verbose=verbose)
+    one_heap()
     with asyncio.Runner(loop_factory=precise_loop) as runner:
         runner.run(_run(path, for_s))
 
