@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.app import Agent
-from agent.lean import one_heap
+from agent.lean import give_back, one_heap
 from bench.agent import rss_mib
 from bench.virtual import Joined
 from bench.weigh import weight_kib
@@ -128,6 +128,7 @@ class Soak:
             before = [poller.line.statistics.answered for poller in agent.pollers]
             await clock.sleep(STEP_S)
             hours += 1
+            give_back()  # as `hubiao run` does every minute
             done = sum(poller.line.statistics.exchanges for poller in agent.pollers)
             self.memory.append((done, round(rss_mib(os.getpid()), 1)))
             if hours % 24 == 0:  # the last hour of the calm
