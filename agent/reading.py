@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from contract.records import Check, Exchanged, Method, Source, Why, instant
+from contract.records import Check, Exchanged, Method, Scope, Source, Why, instant
 from drivers.exchange import Answer
 from drivers.meter import Look
 
@@ -120,24 +120,14 @@ class Backfilled:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Something that befell a meter, as its own memory or its values tell it: becomes an event of that code."""
+    """Something that befell a meter, as its memory or its values tell it, or a line: becomes an event of that code."""
 
-    meter: str
+    id: str
     code: str
     from_ms: int
     to_ms: int
     details: dict[str, str | int]
-
-
-@dataclass(frozen=True, slots=True)
-class Disturbed:
-    """Something on a line that is no meter's: another master, noise, a request that the gate refused."""
-
-    line: str
-    code: str
-    from_ms: int
-    to_ms: int
-    details: dict[str, str | int]
+    scope: Scope = "meter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +139,7 @@ class Settled:
     value: Decimal
 
 
-Finding = (
-    Observation | Missed | SweepDone | LineState | Stated | ClockMoved | Backfilled | Happened | Disturbed | Settled
-)
+Finding = Observation | Missed | SweepDone | LineState | Stated | ClockMoved | Backfilled | Happened | Settled
 
 
 def exchanged(answer: Answer) -> Exchanged:

@@ -60,7 +60,7 @@ def predict_sweep(config: Mapping[str, Any], delays_s: Mapping[str, float] | Non
     """
     interval_s = config["settings"]["interval_s"]
     window_s = 2 * max(MEASURED_S, MEASURED_PART * interval_s)
-    questions = Questions(config, delays_s or {})
+    questions = Questions(config, delays_s)
     predictions = []
     for line in config["lines"]:
         meters = [meter for meter in config["meters"] if meter["line"] == line["id"]]

@@ -28,7 +28,7 @@ from audit.park_evidence import Days, Flow, ParkEvidence, Use
 from audit.price_list import Price
 from audit.report_advice import advice_part, conversion_part
 from audit.report_case import Settled, add_up, settle_accounts
-from audit.report_model import KWH_LEAST, KWH_SLACK, Case, Papers, Payer
+from audit.report_model import KWH_LEAST, KWH_SLACK, ZERO, Case, Papers, Payer
 from audit.report_parts import bill_part, loss_part, paper_part, tenant_part, unchecked_part
 from audit.report_verdict import combine, is_shifted, judge, park_facts
 from audit.rule import Rule, load_rule
@@ -36,8 +36,6 @@ from audit.settle import METHOD
 from audit.tenant_proof import fingerprint
 from audit.written import month_span
 from contract.sheet import BREAKS
-
-ZERO = Fraction()
 
 
 def make_report(

@@ -15,9 +15,8 @@ from audit.amounts import ratio
 from audit.markup import GREEN, GREY, RED, YELLOW, ParkFacts, TenantFacts, Verdict, park_verdict, tenant_verdict
 from audit.park_evidence import Days
 from audit.report_case import Settled
-from audit.report_model import LONG_DAYS, SLACK_DAYS, Case, Payer
+from audit.report_model import LONG_DAYS, SLACK_DAYS, ZERO, Case, Payer
 
-ZERO = Fraction()
 _LACKING = {"METER_EXCHANGED", "READINGS_MISSING"}  # doubts of a tenant whose energy may be more than is known
 _END_USE = ("tenant", "operator", "public")
 

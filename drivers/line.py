@@ -99,7 +99,7 @@ class Line:
         self._current = settings  # what the port is set to
         self._last_byte_at = 0.0
         self._owed = OwedAnswers()
-        self._asked = b"\0"  # the request that was sent last
+        self._asked = b""  # the request that was sent last
         self._is_open = False
 
     @property

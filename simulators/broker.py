@@ -75,7 +75,7 @@ class BrokerMissing(RuntimeError):
 def available() -> list[str]:
     """The brokers that this machine has, the preferred first."""
     found = ["iotcore"] if importlib.util.find_spec("iotcore") else []
-    return found + (["mosquitto"] if _mosquitto() else [])
+    return found + (["mosquitto"] if mosquitto_program() else [])
 
 
 @contextlib.asynccontextmanager
@@ -110,7 +110,7 @@ async def _spawn(address: Address, directory: Path, max_payload: int) -> asyncio
         options = f'{{"config_path": "{config}"}}'
         arguments = [sys.executable, "-P", "-c", IOTCORE_CHILD, options]
     else:
-        arguments = [str(_mosquitto()), "-c", str(config)]
+        arguments = [str(mosquitto_program()), "-c", str(config)]
     with (directory / COMPLAINTS).open("wb") as complaints:
         return await asyncio.create_subprocess_exec(
             *arguments,
@@ -150,7 +150,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         process.stdin.close()
 
 
-def _mosquitto() -> str | None:
+def mosquitto_program() -> str | None:
+    """Where it is installed, None where it is not."""
     return shutil.which("mosquitto") or shutil.which("mosquitto", path=SBIN)
 
 

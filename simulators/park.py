@@ -224,14 +224,13 @@ class Truth:
         self, meter_id: str, direction: str, t_ms: int, fault: Fault, windows: tuple[Minutes, ...] | None
     ) -> Fraction:
         """What flowed past the meter in the fault's time until then."""
-        is_over = fault.to_ms is not None and fault.to_ms <= t_ms
+        until_ms = t_ms if fault.to_ms is None else min(t_ms, fault.to_ms)
         key = (meter_id, direction, fault, windows)
-        if is_over and (known := self._past.get(key)) is not None:
+        if until_ms == fault.to_ms and (known := self._past.get(key)) is not None:
             return known
-        until_ms = fault.to_ms if is_over and fault.to_ms is not None else t_ms
         flowed = self._flowed(meter_id, direction, until_ms, windows)
         flowed -= self._flowed(meter_id, direction, fault.from_ms, windows)
-        if is_over:
+        if until_ms == fault.to_ms:
             self._past[key] = flowed
         return flowed
 

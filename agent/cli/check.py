@@ -31,13 +31,13 @@ def check(path: Path, online: bool, link_dir: Path | None, as_json: bool) -> Non
     from config.load import load  # pydantic and ruamel: only for verbs that read a configuration
 
     loaded = load(path)
-    answers = _ask_all(loaded.config, link_dir) if online and loaded.config is not None else None
     lines: list[dict[str, Any]] = []
-    uplink = None
+    uplink = answers = None
     if loaded.config is not None:
         from agent.schedule import predict_sweep
         from agent.uplink import predict_uplink
 
+        answers = _ask_all(loaded.config, link_dir) if online else None
         delays_s = {one.meter: one.delay_s for one in answers or () if one.delay_s is not None}
         lines = predict_sweep(loaded.config, delays_s)
         uplink = float(predict_uplink(loaded.config))

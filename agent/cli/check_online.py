@@ -106,7 +106,7 @@ def as_objects(found: list[Online]) -> list[dict[str, Any]]:
             "answers": one.fault is None,
             "import": None if one.total is None else f"{one.total:f}",
             "fault": one.fault and t(*one.fault),
-            "delay_ms": one.delay_s and round(1000 * one.delay_s),
+            "delay_ms": None if one.delay_s is None else round(1000 * one.delay_s),
         }
         for one in found
     ]

@@ -20,6 +20,7 @@ from agent.cli import Failure
 from agent.cli.output import document, notice, table
 from agent.cli.words import t
 from agent.evidence.store import DATABASE, Epoch, Reader, StoreError
+from agent.ledger.history import is_of
 from audit.periods import periods_from_texts
 from contract.note import ED25519, KEY_BYTES, NoteError, parse_checkpoint, parse_note, parse_verifier_key, split_notes
 from contract.tree import HASH_BYTES
@@ -27,7 +28,6 @@ from contract.verify import Evidence, pruned_of
 from contract.verify import verify as verify_log
 from drivers.redecode import Redecoder
 
-_PRUNED = b'"kind":"pruned"'
 RECORDS, HASHES, CHECKPOINTS, RECEIPTS = "records.ndjson", "hashes.txt", "checkpoints.txt", "receipts.txt"
 
 
@@ -161,7 +161,7 @@ def _of_store(path: Path, wanted: str | None) -> Evidence:
 def _named_later(reader: Reader, epoch: Epoch) -> list[tuple[int, int]]:
     """What later epochs of the store say was given up of this one."""
     later = (record for after in reader.epochs if after.number > epoch.number for _, record, _ in reader.records(after))
-    named = (json.loads(record) for record in later if record is not None and _PRUNED in record)
+    named = (json.loads(record) for record in later if record is not None and is_of(("pruned",), record))
     return [found for raw in named for found in pruned_of(raw, epoch.id)]
 
 

@@ -20,12 +20,7 @@ from nacl.signing import SigningKey
 from agent.evidence import ring, salvage
 from agent.evidence.ended import Ended, undelivered
 from agent.evidence.store import Aside, Batch, Epoch, Receipt, Store, StoreDamaged, StoreError, StoreFull
-from contract.note import (
-    Checkpoint,
-    VerifierKey,
-    origin,
-    sign_checkpoint,
-)
+from contract.note import Checkpoint, VerifierKey, origin, sign_checkpoint
 from contract.records import Body as RecordBody
 from contract.records import Config, Event, Head, Pruned, Witness, encode, instant, new_salt
 from contract.tree import Frontier, TreeError, leaf_hash

@@ -229,7 +229,7 @@ class Books:
             from_s = end_s
         return pieces
 
-    def _day(self, subject: Subject, piece: tuple[int, int]) -> Day | None:
+    def _day(self, subject: Subject, piece: Bounds) -> Day | None:
         known = self.kept.written(("day", _whose(subject), *piece))
         return known.body if known is not None and isinstance(known.body, Day) else None
 

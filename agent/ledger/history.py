@@ -45,14 +45,14 @@ class History:
         """Records of the kinds (all if none are named) committed from an instant (UTC seconds) on, oldest first."""
         for epoch in self.reader.epochs:
             for _, record, _ in self.reader.records(epoch, self.reader.first_since(epoch, since_s * 1000)):
-                if record is not None and _is_of(kinds, record):
+                if record is not None and is_of(kinds, record):
                     yield record, *decode(record)
 
     def newest_first(self, since_s: int, kinds: Collection[str] = ()) -> Iterator[bytes]:
         """The bytes of such records, and maybe of others, newest first; who needs them all decodes them."""
         for epoch in reversed(self.reader.epochs):
             for _, record, _ in self.reader.backwards(epoch, self.reader.first_since(epoch, since_s * 1000)):
-                if record is not None and _is_of(kinds, record):
+                if record is not None and is_of(kinds, record):
                     yield record
 
     def known(self, slots: Collection[int], edges: list[int]) -> Known:
@@ -65,9 +65,9 @@ class History:
         kinds = ("reading", "interval", "event") if edges else ("reading",)
         wanted = [b'"slot":"%s"' % slot_instant(slot_s).encode() for slot_s in slots]
         for record in self.newest_first(min(slots) - self.plan.interval_s, kinds):
-            if _is_of(("interval",), record):
+            if is_of(("interval",), record):
                 found.split.add(json.loads(record))
-            elif _is_of(("event",), record):
+            elif is_of(("event",), record):
                 body = decode(record)[1]
                 if isinstance(body, Event) and (slot_s := break_slot(self.plan, body)) is not None:
                     found.breaks.setdefault(body.id, {})[slot_s] = body.code
@@ -130,6 +130,6 @@ def sheet_of(history: History, bounds: Sequence[int]) -> list[Row]:
     return with_acceptance(rows, history.not_accepted())
 
 
-def _is_of(kinds: Collection[str], record: bytes) -> bool:
+def is_of(kinds: Collection[str], record: bytes) -> bool:
     """Whether the record can be of one of the kinds: tells most others apart without reading them."""
     return not kinds or any(b'"kind":"%s"' % kind.encode() in record for kind in kinds)

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import get_args
+from typing import TypeVar, get_args
 
 from agent.evidence.log import Log
 from agent.evidence.receipts import ReceiptRefused, Unverifiable
@@ -29,7 +29,6 @@ from agent.ledger.timekeeping import Timekeeper, Undated
 from agent.reading import (
     Backfilled,
     ClockMoved,
-    Disturbed,
     Finding,
     Happened,
     LineState,
@@ -49,6 +48,7 @@ QUEUE = 10_000  # findings that may wait for the writer: an hour of a large park
 GAP_CHAIN_S = 3600  # the longest stretch that one gap record covers
 REMEMBERED = {"max_demand"}  # what a meter keeps of every month: no trouble, and a dozen of them at the first start
 MOST_DOUBTED = 20  # events about receipts that do not verify, in one life: an auditor gone mad costs no more
+T = TypeVar("T")
 CHECKS: tuple[Check, ...] = get_args(Check)  # in the order of the contract
 
 
@@ -140,13 +140,9 @@ class Recorder:
             self.corrections.put(finding)
         elif isinstance(finding, Happened):
             level = logging.INFO if finding.code in REMEMBERED else logging.WARNING
-            logger.log(level, "%s meter=%s %s", finding.code, finding.meter, finding.details)
-            at_ms, to_ms = finding.from_ms, finding.to_ms
-            self.journal.event("meter", finding.meter, finding.code, dict(finding.details), at_ms=at_ms, to_ms=to_ms)
-        elif isinstance(finding, Disturbed):
-            logger.warning("%s line=%s %s", finding.code, finding.line, finding.details)
-            at_ms, to_ms = finding.from_ms, finding.to_ms
-            self.journal.event("line", finding.line, finding.code, dict(finding.details), at_ms=at_ms, to_ms=to_ms)
+            scope, id_, code, details = finding.scope, finding.id, finding.code, dict(finding.details)
+            logger.log(level, "%s %s=%s %s", code, scope, id_, details)
+            self.journal.event(scope, id_, code, details, at_ms=finding.from_ms, to_ms=finding.to_ms)
         elif isinstance(finding, Settled):
             self._witnesses.settled(finding)
         elif isinstance(finding, Receipt):
@@ -172,10 +168,10 @@ class Recorder:
         books = self._books
         with self._clock.hold():
             if books.reaches_back(now_s):
-                await asyncio.to_thread(books.look_back)
+                await to_its_end(books.look_back)
             books.derive(now_s, self._log.add)
             if books.ripe:
-                books.close(await asyncio.to_thread(books.periods, now_s), self._log.add)
+                books.close(await to_its_end(lambda: books.periods(now_s)), self._log.add)
 
     def _name_refusals(self) -> None:
         """One event for all records of a kind that were refused for one reason, one for each false receipt."""
@@ -330,6 +326,16 @@ class Recorder:
             self._gaps(found, lost, "clock")
             for reading in readings:
                 self._reading(found, reading, dated=one.seq)
+
+
+async def to_its_end(work: Callable[[], T]) -> T:
+    """Does something in a thread. Cancelled, it still waits for the thread: the books are nobody else's until then."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 def _checks(seen: Observation) -> list[Check]:

@@ -34,8 +34,8 @@ def recent(
     """Readings and derived records of the epoch that begin in [from_s, to_s) UTC seconds, in order of the log.
 
     Of some kinds only where `kinds` names them, and of those that hold one of the texts of `naming`: the others are not
-    even decoded. Nor is what names no day of the
-    bounds: revisions may stand anywhere behind, but a day's must not cost the decoding of all that came since.
+    even decoded. Nor is what names no day of the bounds: revisions may stand anywhere behind, but a day's must not cost
+    the decoding of all that came since.
     """
     texts = [text.encode() for text in naming] or _days(from_s, to_s)
     for seq, body in _since(data, epoch, from_s * 1000, kinds, texts):

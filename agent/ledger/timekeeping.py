@@ -81,7 +81,13 @@ class Timekeeper:
             return Turn(since_ms, suspended_ms=suspended_ms)
         source = "site" if error_ms is None else "kernel"
         anchor = Anchor(instant(self.clock.wall_ms()), error_ms, source)
-        return Turn(since_ms, not before, False, stepped_ms if stepped else 0, suspended_ms, anchor)
+        return Turn(
+            since_ms,
+            came=not before,
+            stepped_ms=stepped_ms if stepped else 0,
+            suspended_ms=suspended_ms,
+            anchor=anchor,
+        )
 
     def began_ms(self) -> int:
         """UTC at which this began, by the present anchor."""

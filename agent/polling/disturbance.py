@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from agent.reading import Disturbed
+from agent.reading import Happened
 from drivers.line import LineStatistics
 
 STRETCH_MS = 3_600_000
@@ -32,7 +32,7 @@ class Disturbances:
     _frames: set[str] = field(default_factory=set)
     _forbidden: int = 0
 
-    def look(self, wall_ms: int, boot_ms: int) -> Iterator[Disturbed]:
+    def look(self, wall_ms: int, boot_ms: int) -> Iterator[Happened]:
         """What there is to say now."""
         yield from self._refused(wall_ms)
         if self._since_ms is None:
@@ -42,7 +42,7 @@ class Disturbances:
         now, before = self.statistics, self._before
         requests = now.noticed.requests - before.noticed.requests
         if requests >= MASTER_LEAST and self._is_news("other_master", boot_ms):
-            yield Disturbed(self.line, "other_master", since_ms, wall_ms, {"requests": requests})
+            yield Happened(self.line, "other_master", since_ms, wall_ms, {"requests": requests}, scope="line")
         if boot_ms < began_ms + STRETCH_MS:
             return
         garbled, exchanges = now.garbled - before.garbled, now.exchanges - before.exchanges
@@ -50,15 +50,16 @@ class Disturbances:
             details: dict[str, str | int] = {"exchanges": exchanges, "garbled": garbled}
             for name in ("parity", "checksum", "noise", "foreign"):
                 details[name] = getattr(now.noticed, name) - getattr(before.noticed, name)
-            yield Disturbed(self.line, "line_noise", since_ms, wall_ms, details)
+            yield Happened(self.line, "line_noise", since_ms, wall_ms, details, scope="line")
         self._begin(wall_ms, boot_ms)
 
-    def _refused(self, wall_ms: int) -> Iterator[Disturbed]:
+    def _refused(self, wall_ms: int) -> Iterator[Happened]:
         count, self._forbidden = self.statistics.forbidden - self._forbidden, self.statistics.forbidden
         frame = self.statistics.last_forbidden
         if count and frame not in self._frames and len(self._frames) < MOST_FRAMES:
             self._frames.add(frame)
-            yield Disturbed(self.line, "refused_write", wall_ms, wall_ms, {"frame": frame, "count": count})
+            details: dict[str, str | int] = {"frame": frame, "count": count}
+            yield Happened(self.line, "refused_write", wall_ms, wall_ms, details, scope="line")
 
     def _begin(self, wall_ms: int, boot_ms: int) -> None:
         self._since_ms = (wall_ms, boot_ms)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,11 +19,10 @@ from agent.evidence.store import Receipt
 from bench.evidence_auditor import KEY, make_log, reading
 from contract.records import parse_instant
 from drivers.clock import RealClock
+from simulators.broker import mosquitto_program
 
 START_S = parse_instant("2026-07-10T00:00:00Z") // 1000
-needs_mosquitto = pytest.mark.skipif(
-    not (shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")), reason="no mosquitto"
-)
+needs_mosquitto = pytest.mark.skipif(mosquitto_program() is None, reason="no mosquitto")
 
 
 _turns: WeakKeyDictionary[Log, asyncio.Lock] = WeakKeyDictionary()

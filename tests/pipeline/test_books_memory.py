@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterable, Iterator
 
+import pytest
 from fed_park import Run, fed
 from fed_park import meter as entry
 from fed_park import park as ledger_of
 
 from agent.ledger.books import Books
 from agent.ledger.kept import KEPT_S, LEARNT_AT_ONCE
+from agent.ledger.recorder import to_its_end
 from bench.evidence_auditor import reading
 from contract.grid import Closing
 from contract.plan import Plan
@@ -65,6 +69,26 @@ def test_a_log_is_read_back_without_its_records_in_memory_at_once() -> None:
         held = books.kept.values.between(f"m-{meter:03d}", START_S, START_S + SLOTS * 900)
         assert [value.seq for value in held.values()] == [slot * METERS + meter for slot in range(SLOTS)]
         assert {name for value in held.values() for name in value.registers} == {"import"}
+
+
+async def test_whoever_is_stopped_while_the_log_is_read_back_waits_for_it() -> None:
+    """The last commit of a stop uses the same books: two at once would lose what the other forgets."""
+    began, ended, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def reads() -> None:
+        began.set()
+        go_on.wait(10)
+        ended.set()
+
+    task = asyncio.create_task(to_its_end(reads))
+    await asyncio.to_thread(began.wait, 10)
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
 
 
 def test_of_a_period_only_days_are_read_back_whose_estimates_run_into_each_other() -> None:
