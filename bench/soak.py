@@ -1,11 +1,11 @@
 """Polls a park in virtual time with every fault that the simulators know, for what only shows in the long run.
 
-    faults of all kinds, on and off at random ─▶ simulated park in memory ─▶ agent ─▶ store ─▶ hubiao verify
+    faults of all kinds, on and off at random ─▶ simulated park ─▶ agent ─▶ store ─▶ hubiao verify
 
-Agent and park share a process and its virtual time, so the agent's objects are weighed besides RSS. Judged: neither
-grows once warm, every line is still read at the end, and `hubiao verify` finds every slot
-answered by a reading or a gap, every interval exact, the tree whole. `make soak` runs for ten minutes of real time;
-`--polls 1000000 --minutes 0` runs the million.
+The park has a process of its own (`bench.apart`), so RSS is the agent's; its objects are weighed besides. Judged:
+neither grows once warm, every line is still read at the end, and `hubiao verify` finds every slot answered by a reading
+or a gap, every interval exact, the tree whole. `make soak` runs for ten minutes of real time; `--polls 1000000
+--minutes 0` runs the million.
 """
 
 from __future__ import annotations
@@ -27,13 +27,11 @@ from typing import Any
 from agent.app import Agent
 from agent.lean import give_back, one_heap
 from bench.agent import rss_mib
-from bench.virtual import Joined
+from bench.apart import ApartClock
 from bench.weigh import weight_kib
 from config.load import load
 from contract.records import parse_instant
-from drivers.clock import VirtualClock
 from simulators.faults import LINE_FAULTS, METER_FAULTS, Fault
-from simulators.site import Site
 
 SAMPLE = Path(__file__).parents[1] / "config" / "samples" / "demo.yaml"
 START = "2026-07-14T22:00:00Z"
@@ -86,16 +84,17 @@ class Soak:
     memory: list[tuple[int, float]] = field(default_factory=list)
     weights: list[tuple[int, int]] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)  # of callbacks and tasks that nobody waited for
 
     def run(self) -> dict[str, Any]:
         loaded = load(SAMPLE)
         assert loaded.config is not None, loaded.faults
         config = loaded.config
         config["private"] |= {"data": str(self.data), "mqtt": None}
-        clock = VirtualClock(parse_instant(self.start))
-        site = Site(config, now_ms=clock.wall_ms, seed=self.seed, faults=fault_plan(config, self.days, self.seed))
+        faults = fault_plan(config, self.days, self.seed)
         began = time.monotonic()
-        agent = clock.run(self._live(config, clock, site))
+        with ApartClock(parse_instant(self.start), config, seed=self.seed, faults=faults) as clock:
+            agent = clock.run(self._live(config, clock))
         done = sum(poller.line.statistics.exchanges for poller in agent.pollers)
         verified = self._verified(agent.log.epoch.vkey)
         warm = next(mib for polls, mib in self.memory if polls >= WARM * done)
@@ -111,15 +110,15 @@ class Soak:
             "agent_growth_kib": self.weights[-1][1] - warm_kib if self.weights else None,
             "agent_kib_by_tenth": [kib for _, kib in self.weights[:: max(1, len(self.weights) // 10)]],
             "stuck_lines": self.stuck,
+            "errors": self.errors[:5],
             "records": verified["size"],
             "verified": verified["ok"],
             "findings": verified["findings"][:5],
         }
 
-    async def _live(self, config: dict[str, Any], clock: VirtualClock, site: Site) -> Agent:
-        for bus in site.buses.values():
-            bus.start()
-        agent = Agent(config, clock, open_port=lambda line: Joined(site.buses[line["id"]]))
+    async def _live(self, config: dict[str, Any], clock: ApartClock) -> Agent:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, said: self.errors.append(str(said)))
+        agent = Agent(config, clock, open_port=lambda line: clock.port(line["id"]))
         await agent.open()
         stop, until = asyncio.Event(), time.monotonic() + (self.minutes * 60 or float("inf"))
         running = asyncio.create_task(agent.run(stop))
@@ -144,8 +143,6 @@ class Soak:
         clock.pace(1.0)
         stop.set()
         await running
-        for bus in site.buses.values():
-            bus.stop()
         return agent
 
     def _verified(self, vkey: str) -> dict[str, Any]:
@@ -169,7 +166,7 @@ def main() -> int:
         soak = Soak(options.polls, options.minutes, options.days, options.seed, Path(directory), options.start)
         result = soak.run()
     sys.stdout.write(json.dumps(result) + "\n")
-    return 0 if result["verified"] and not result["stuck_lines"] else 1
+    return 0 if result["verified"] and not result["stuck_lines"] and not result["errors"] else 1
 
 
 if __name__ == "__main__":

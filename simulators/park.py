@@ -356,13 +356,14 @@ def _spoil_phase(values: dict[str, Decimal], fault: Fault) -> None:
     if fault.kind not in ("phase_missing", "phase_reversed", "bypass"):
         return
     phase = "abc"[int(fault.amount) - 1 if 1 <= fault.amount <= 3 else 0]
-    was = values.get(f"power_{phase}", Decimal(0))
+    if f"voltage_{phase}" not in values:
+        return  # a single-phase meter has no such phase
+    was = values[f"power_{phase}"]
     for name in (f"current_{phase}", f"power_{phase}"):
-        if name in values:
-            values[name] = -values[name] if fault.kind == "phase_reversed" else values[name] * 0
+        values[name] = -values[name] if fault.kind == "phase_reversed" else values[name] * 0
     if fault.kind == "phase_missing":
         values[f"voltage_{phase}"] = Decimal("0.0")
-    values["power"] += values.get(f"power_{phase}", Decimal(0)) - was
+    values["power"] += values[f"power_{phase}"] - was
 
 
 def offset_ms(text: str) -> int:

@@ -209,7 +209,7 @@ class Books:
             for subject in subjects:
                 if bounds in groups[_whose(subject)] and (part := self._part(subject, *bounds)) is not None:
                     parts[_whose(subject)].append(part)
-            self.kept.forget(now_s)
+            self.kept.forget_steps(now_s)
         bodies: list[Statement | Balance] = []
         for subject in subjects:
             known = parts[_whose(subject)]
@@ -217,7 +217,7 @@ class Books:
             if any(part.segments for part in known) or self.kept.written(key) is not None:
                 bodies.append(join(self.plan, subject, from_s, to_s, known, kind=Statement))
         balances = [balance for piece in pieces for balance in self._balance_of(*piece)]
-        self.kept.forget(now_s)
+        self.kept.forget_steps(now_s)
         return [*bodies, *([balance_sum(from_s, to_s, balances)] if balances else [])]
 
     def _pieces(self, from_s: int, to_s: int) -> list[Bounds]:

@@ -77,7 +77,9 @@ class Kept:
     intervals: Shelves[Whose, Written] = field(default_factory=Shelves)  # whose, start of the step → interval
     days: Shelves[Whose, Written] = field(default_factory=Shelves)  # whose, start of the day → day
     statements: Shelves[Whose, Written] = field(default_factory=Shelves)  # whose, start of the period → statement
-    balances: dict[Key, Written] = field(default_factory=dict)
+    balances: Shelves[Whose, Written] = field(default_factory=Shelves)  # the park's: start of the step → balance
+    park_days: Shelves[Whose, Written] = field(default_factory=Shelves)  # start of the day → balance
+    park_periods: Shelves[Whose, Written] = field(default_factory=Shelves)  # start of the period → balance
     _recalled: set[tuple[int, int]] = field(default_factory=set)
     _days_since_s: int = FOREVER_S  # days that began from here on are in memory
 
@@ -137,37 +139,29 @@ class Kept:
 
     def written(self, key: Key) -> Written | None:
         """What was written last of the kind, for the same bounds."""
-        shelves = self._shelves(key[0])
-        if shelves is None:
-            return self.balances.get(key)
-        known = shelves.get(key[1], key[2])
+        known = self._shelf(key).get(key[1], key[2])
         return known if known is not None and key_of(known.body) == key else None  # not one of another grid
 
     def keep(self, key: Key, written: Written) -> None:
         """In the place of what was written before."""
-        shelves = self._shelves(key[0])
-        if shelves is None:
-            self.balances[key] = written
-        else:
-            shelves.put(key[1], key[2], written)
+        self._shelf(key).put(key[1], key[2], written)
 
     def intervals_of(self, whose: Whose, from_s: int, to_s: int) -> dict[int, Interval]:
         """Start of the step → interval, of steps of the plan's grid within the bounds."""
-        step_s = self.plan.interval_s
         return {
-            start_s: known.body
-            for start_s, known in self.intervals.between(whose, from_s, to_s).items()
-            if (start_s - from_s) % step_s == 0
-            and isinstance(known.body, Interval)
-            and parse_slot(known.body.end) == start_s + step_s
+            parse_slot(body.start): body
+            for body in self._steps(self.intervals, whose, from_s, to_s)
+            if isinstance(body, Interval)
         }
 
-    def balances_of(self, from_s: int, to_s: int) -> Iterator[Balance]:
-        """The balances of the steps within the bounds."""
-        step_s = self.plan.interval_s
-        for start_s in range(from_s, to_s, step_s):
-            known = self.balances.get(("balance", PARK, start_s, start_s + step_s))
-            if known is not None and isinstance(known.body, Balance):
+    def balances_of(self, from_s: int, to_s: int) -> list[Balance]:
+        """The balances of the steps of the plan's grid within the bounds."""
+        return [body for body in self._steps(self.balances, PARK, from_s, to_s) if isinstance(body, Balance)]
+
+    def _steps(self, shelf: Shelves[Whose, Written], whose: Whose, from_s: int, to_s: int) -> Iterator[Derived]:
+        for start_s, known in shelf.between(whose, from_s, to_s).items():
+            bounds = key_of(known.body)[2:]
+            if (start_s - from_s) % self.plan.interval_s == 0 and bounds == (start_s, start_s + self.plan.interval_s):
                 yield known.body
 
     def is_old(self, step_s: int, now_s: int) -> bool:
@@ -181,7 +175,7 @@ class Kept:
             self.learn_all(self.recall(from_s, to_s + 1))  # the value at the end bounds the last step
 
     def recall_days(self, from_s: int, to_s: int) -> None:
-        """Days and values at midnights that a start did not read back."""
+        """Days and values at midnights that a start did not read back, or that are forgotten."""
         if from_s >= self._days_since_s:
             return
         self._days_since_s = from_s
@@ -190,33 +184,43 @@ class Kept:
         self.learn_all(
             (seq, body)
             for seq, body in self.recall(from_s, to_s + 1, ("day", "balance", "statement", "reading"), bounds)
-            if not isinstance(body, Balance) or parse_slot(body.to) - parse_slot(body.from_) == DAY_S
+            if not isinstance(body, Balance) or parse_slot(body.to) - parse_slot(body.from_) >= DAY_S
         )
 
     def forget(self, now_s: int) -> None:
         """What is older than it is kept; packs what the next sweep does not look at."""
-        before_s, days_before_s = now_s - KEPT_S, now_s - DAYS_KEPT_S
+        self.forget_steps(now_s)
+        before_s = now_s - DAYS_KEPT_S
+        for spans in (self.values, self.days, self.statements, self.park_days, self.park_periods):
+            spans.forget(before_s)
+        self._days_since_s = max(self._days_since_s, before_s)
+
+    def forget_steps(self, now_s: int) -> None:
+        """The same, but for days and periods."""
+        before_s = now_s - KEPT_S
         self._recalled = {span for span in self._recalled if span[0] >= before_s}  # of the others a part is gone
         self._pack(now_s - FRESH_STEPS * self.plan.interval_s)
         self.values.forget(before_s, but=self._is_midnight)
-        for steps in (self.skews, self.intervals):
+        for steps in (self.skews, self.intervals, self.balances):
             steps.forget(before_s)
-        for spans in (self.values, self.days, self.statements):
-            spans.forget(days_before_s)
         for rolled in [rolled for rolled in self.rolled if rolled[1] < before_s]:
             del self.rolled[rolled]
-        for key in [key for key in self.balances if key[3] < (days_before_s if _is_lasting(key) else before_s)]:
-            del self.balances[key]
 
     def _is_midnight(self, slot_s: int) -> bool:
         return self.plan.day_of(slot_s)[0] == slot_s
 
-    def _shelves(self, kind: str) -> Shelves[Whose, Written] | None:
-        return {"interval": self.intervals, "day": self.days, "statement": self.statements}.get(kind)
+    def _shelf(self, key: Key) -> Shelves[Whose, Written]:
+        kind, _, from_s, to_s = key
+        if kind == "balance":
+            span_s = to_s - from_s
+            return self.balances if span_s < DAY_S else self.park_days if span_s == DAY_S else self.park_periods
+        return {"interval": self.intervals, "day": self.days, "statement": self.statements}[kind]
 
     def _pack(self, before_s: int) -> None:
-        for shelves in (self.values, self.skews, self.intervals, self.days, self.statements):
-            shelves.pack(before_s)
+        self.values.pack(before_s)
+        self.skews.pack(before_s)
+        for shelf in (self.intervals, self.days, self.statements, self.balances, self.park_days, self.park_periods):
+            shelf.pack(before_s)
 
 
 def key_of(body: Derived) -> Key:
@@ -227,8 +231,3 @@ def key_of(body: Derived) -> Key:
     if isinstance(body, Interval):
         return "interval", whose, parse_slot(body.start), parse_slot(body.end)
     return body.kind, whose, parse_slot(body.from_), parse_slot(body.to)
-
-
-def _is_lasting(key: Key) -> bool:
-    """Balances of days and billing periods: few, and needed as long as their period may change."""
-    return key[3] - key[2] >= DAY_S

@@ -77,12 +77,12 @@ def missing_with(today: Mapping[Whose, int], totals: Totals, interval_s: int) ->
 
 def balances_in(snapshot: Snapshot, span: Span) -> list[Balance]:
     """Steps in memory, oldest first."""
-    steps = [
-        (from_s, written.body)
-        for (kind, _, from_s, to_s), written in snapshot.written.items()
-        if kind == "balance" and to_s - from_s == snapshot.interval_s and span.from_s <= from_s < span.to_s
+    return [
+        written.body
+        for written in snapshot.balances.between(span.from_s, span.to_s).values()
+        if isinstance(written.body, Balance)
+        and parse_slot(written.body.to) - parse_slot(written.body.from_) == snapshot.interval_s
     ]
-    return [body for _, body in sorted(steps, key=lambda step: step[0]) if isinstance(body, Balance)]
 
 
 def with_days(today: Mapping[Whose, Energies], totals: Totals) -> dict[Whose, Energies]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agent.app import Agent
-from agent.ledger.kept import Key, Whose, Written
+from agent.ledger.kept import PARK, Whose, Written
 from agent.ledger.metered import Metered
 from agent.ledger.shelf import Row, Shelves
 from agent.polling.airtime import Work
@@ -123,7 +123,7 @@ class Snapshot:
     lines: Mapping[str, LineNow]
     names: Mapping[str, str]  # tenant → name
     intervals: Mapping[Whose, Row[Whose, Written]]  # holder → start of the step → interval, of two days
-    written: Mapping[Key, Written]  # days, statements, balances
+    balances: Row[Whose, Written]  # start of the step → the park's balance, of two days
     data: Path
     signs: str = ""  # unchanged as long as no line below the headline can have changed
 
@@ -208,7 +208,7 @@ class Looker:
             lines={poller.line.id: self._line(poller, meters, down) for poller in agent.pollers},
             names=self._names,
             intervals=agent.books.kept.intervals.copy().rows() if with_books else {},
-            written=agent.books.kept.balances.copy() if with_books else {},
+            balances=Row(agent.books.kept.balances.copy() if with_books else Shelves(), PARK),
             data=self.data,
             signs=signs,
         )

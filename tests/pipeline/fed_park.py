@@ -9,8 +9,9 @@ from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
 
+from agent.reading import Witness
 from bench.fed import Fed, configuration
-from contract.records import parse_instant
+from contract.records import Source, instant, parse_instant, parse_slot
 
 START = "2026-07-14T15:50:00Z"  # ten minutes before local midnight of 15 July, a Wednesday
 
@@ -48,14 +49,14 @@ class Run:
 
     def exact(self, at_ms: int) -> Decimal:
         value, power, since = Decimal(self.start), Decimal(self.kw), parse_instant(START)
-        for instant, kw in self.powers:
-            then = min(max(parse_instant(instant), since), max(at_ms, since))
+        for from_, kw in self.powers:
+            then = min(max(parse_instant(from_), since), max(at_ms, since))
             value += power * (then - since) / 3_600_000
-            if parse_instant(instant) <= at_ms:
+            if parse_instant(from_) <= at_ms:
                 power = Decimal(kw)
             since = then
         value += power * (at_ms - since) / 3_600_000
-        return value + sum((Decimal(kwh) for instant, kwh in self.steps if parse_instant(instant) <= at_ms), Decimal(0))
+        return value + sum((Decimal(kwh) for at, kwh in self.steps if parse_instant(at) <= at_ms), Decimal(0))
 
     def shown(self, at_ms: int) -> Decimal:
         return (self.exact(at_ms) % self.modulus).quantize(Decimal("0.01"), ROUND_DOWN)
@@ -71,3 +72,10 @@ def fed(config: dict[str, Any], runs: dict[str, Any], data: Path | None = None, 
         return {register: one.shown(at_ms) for register, one in by_name.items()}
 
     yield Fed(config, registers, start, data)
+
+
+def witness(at: str, kwh: str, method: Any = "load_profile", **more: Any) -> Witness:
+    """A register of the meter at a slot gone by, as its own memory or a person tells it."""
+    at_ms = parse_slot(at) * 1000
+    registers = {"import": Decimal(kwh)}
+    return Witness(at_ms, registers, method, Source(instant(at_ms), 0, registers, None, [], []), **more)

@@ -7,17 +7,18 @@ import threading
 from collections.abc import Iterable, Iterator
 
 import pytest
-from fed_park import Run, fed
+from fed_park import Run, fed, witness
 from fed_park import meter as entry
 from fed_park import park as ledger_of
 
 from agent.ledger.books import Books
 from agent.ledger.kept import KEPT_S, LEARNT_AT_ONCE
 from agent.ledger.recorder import to_its_end
+from agent.reading import Backfilled
 from bench.evidence_auditor import reading
 from contract.grid import Closing
 from contract.plan import Plan
-from contract.records import Body, Statement, parse_slot
+from contract.records import Balance, Body, Statement, parse_slot
 
 START_S = parse_slot("2026-07-01T00:00:00Z")
 METERS, SLOTS = 40, 96
@@ -112,4 +113,28 @@ def test_of_a_period_only_days_are_read_back_whose_estimates_run_into_each_other
         [statement] = [body for body in played.latest(Statement).values() if body.tenant == "acme"]
         assert asked == [parse_slot("2026-07-16T16:00:00Z"), parse_slot("2026-07-17T16:00:00Z")]
         assert statement.quality_kwh["estimated"] > 0
+        assert played.findings() == []
+
+
+def test_a_statement_is_revised_however_long_ago_its_period_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The days of a period are forgotten after 70 days: a value that came later left its statement as it was."""
+    monkeypatch.setattr("agent.ledger.kept.DAYS_KEPT_S", 4 * 86400)
+    run = Run(kw="2", powers=[("2026-07-16T01:00:00Z", "30"), ("2026-07-16T02:00:00Z", "2")])
+    at = "2026-07-16T02:00:00Z"
+
+    def silent(meter: str, slot_s: int) -> bool:
+        return meter == "m-1" and parse_slot("2026-07-16T00:00:00Z") <= slot_s <= parse_slot("2026-07-16T06:00:00Z")
+
+    meters = f"{entry('m-0', 9, 'role: master')}\n{entry('m-1', 1, 'tenant: acme')}"
+    with fed(ledger_of(meters, closings='["20 00:00"]'), {"m-0": Run(kw="40"), "m-1": run}) as played:
+        played.run("2026-07-28T00:00:00Z", silent=silent)
+        before = [body for body in played.bodies(Statement) if body.tenant == "acme"]
+        assert [body.revision for body in before] == [0]
+        played.take(Backfilled("m-1", (witness(at, str(run.shown(parse_slot(at) * 1000))),)))
+        played.run("2026-07-28T00:15:00Z")
+        first, second = [body for body in played.bodies(Statement) if body.tenant == "acme"]
+        assert (second.revision, second.from_, second.total) == (1, first.from_, first.total)
+        assert second.periods != first.periods
+        assert len(second.segments) == len(first.segments)
+        assert played.latest(Balance)[first.from_, first.to].revision == 1
         assert played.findings() == []

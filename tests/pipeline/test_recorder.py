@@ -7,15 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fed_park import Run, fed, meter, park
+from fed_park import Run, fed, meter, park, witness
 
 from agent.ledger.profile import Profile
 from agent.ledger.ratios import ratio_changes
 from agent.ledger.shape import ParkLoad, Parts, Shape
 from agent.ledger.slots import Bridge, Known
-from agent.reading import Backfilled, Happened, Settled, Stated, Witness
+from agent.reading import Backfilled, Happened, Settled, Stated
 from bench.fed import Fed
-from contract.records import Day, Estimate, Event, Gap, Interval, Reading, Source, instant, parse_slot
+from contract.records import Day, Estimate, Event, Gap, Interval, Reading, Source, parse_slot
 
 ONE = meter("m-1", 1, "tenant: acme")
 SLOT, LATER = "2026-07-15T02:00:00Z", "2026-07-15T03:00:00Z"
@@ -28,12 +28,6 @@ def silent_between(first: str, last: str, name: str = "m-1") -> Any:
 
 def codes(played: Fed) -> list[str]:
     return [event.code for event in played.bodies(Event)]
-
-
-def witness(at: str, kwh: str, method: Any = "load_profile", **more: Any) -> Witness:
-    at_ms = parse_slot(at) * 1000
-    registers = {"import": Decimal(kwh)}
-    return Witness(at_ms, registers, method, Source(instant(at_ms), 0, registers, None, [], []), **more)
 
 
 def test_a_meter_that_is_back_fills_its_gaps_with_revisions_and_loses_no_energy():

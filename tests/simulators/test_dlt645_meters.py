@@ -14,6 +14,7 @@ from parks import NOON, meter, park, point
 from drivers.dlt645.frame import Frame, decode, encode
 from simulators.dlt645_memory import DAY_MS, HOUR_MS, LOAD_STEP_MS, Happening
 from simulators.dlt645_meter import Dlt645Meter
+from simulators.faults import Fault, Faults
 from simulators.park import Truth
 
 SEED = 5
@@ -330,3 +331,14 @@ def test_the_demand_of_this_month_grows_and_a_register_that_never_ran_has_none()
     assert grown == sorted(grown)
     assert grown[0] < grown[-1]
     assert read(made, "01020001").data[4:] == bytes(8)
+
+
+@pytest.mark.parametrize("kind", ["phase_missing", "phase_reversed", "bypass"])
+def test_a_fault_of_a_phase_that_a_meter_has_not_got_changes_nothing(kind: str) -> None:
+    config = park([meter("m", phases=1)], [point("m")])
+    sound, faulty = (
+        Dlt645Meter(Truth(config, SEED, faults=Faults(faults)), config["meters"][0], wake=0)
+        for faults in ([], [Fault(kind, "m", amount=2)])
+    )
+    for di in ("0201FF00", "0202FF00", "0203FF00", "02030000"):
+        assert read(faulty, di) == read(sound, di)

@@ -8,6 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from agent.ledger.kept import PARK
+from agent.ledger.shelf import Row, Shelves
 from agent.web.snapshot import LineNow, MeterNow, Snapshot
 from contract.energy import SlotValue
 from contract.grid import Closing
@@ -96,7 +98,7 @@ def snapshot(meters: list[MeterNow], **more: Any) -> Snapshot:
         lines={name: line(name) for name in ("east", "west")},
         names={"t-1": "甲 & 乙"},
         intervals={},
-        written={},
+        balances=Row(Shelves(), PARK),
         data=Path("/nonexistent"),
         signs="1",
     )
