@@ -36,6 +36,7 @@ from agent.meters import METER_PROTOCOLS, Drivers
 from agent.polling.backfill import Backfill, open_stretches
 from agent.polling.idle import Idle
 from agent.polling.monthly import Monthly
+from agent.polling.own_memory import OwnMemory
 from agent.polling.poller import Polled, Poller
 from agent.polling.watch import Watch
 from agent.reading import Happened
@@ -248,10 +249,18 @@ class Agent:
                 latency_s=latency_s(entry["port"]),
             )
             polled = [Polled(drivers.build(m, line), limits[m["id"]], m["id"] in drivers.billing) for m in meters]
-            idle = self._idle(line.id, [one.meter for one in polled], stretches, drivers)
-            yield Poller(line, polled, self.clock, self._slot_after, self.recorder.put, idle)
+            memory = OwnMemory([(one.meter, one.limits) for one in polled], grid=self.plan, clock=self.clock)
+            idle = self._idle(line.id, [one.meter for one in polled], memory, stretches, drivers)
+            yield Poller(line, polled, self.clock, self._slot_after, self.recorder.put, idle, memory)
 
-    def _idle(self, line: str, meters: list[Meter], stretches: list[tuple[str, int, int]], drivers: Drivers) -> Idle:
+    def _idle(
+        self,
+        line: str,
+        meters: list[Meter],
+        memory: OwnMemory,
+        stretches: list[tuple[str, int, int]],
+        drivers: Drivers,
+    ) -> Idle:
         data = Path(self.config["private"]["data"])
         last_ms = {
             metered.id: metered.slots.last.at_ms
@@ -279,7 +288,7 @@ class Agent:
             one_way=[meter.id for meter in meters if "export" not in set().union(*drivers.directions[meter.id])],
         )
         monthly = Monthly(line, meters, directory=data, grid=self.plan, clock=self.clock, put=put)
-        return Idle([backfill, watch, monthly])
+        return Idle([memory, backfill, watch, monthly])
 
     def _period_of(self, meter: str, at_s: int) -> str | None:
         """The tariff period of an instant at the point that a meter measures, None where it measures nothing."""

@@ -14,8 +14,9 @@ from drivers.meter import Look
 class Observation:
     """A meter's answer to a settlement question, decoded and checked by its driver.
 
-    wall_ms is the host's UTC at mid-read; clock and clock_error_ms say what that is worth. `second` is the separate
-    look that confirms the first; None where the first confirms itself (tariff sum).
+    wall_ms is the host's UTC of what the registers show, boot_ms the same instant: at mid-read of a live look, earlier
+    of what the meter kept. clock and clock_error_ms say what that is worth. `second` is the separate look that confirms
+    the first; None where the first confirms itself (tariff sum).
     """
 
     meter: str
@@ -27,16 +28,22 @@ class Observation:
     second: Look | None
     attempts: int
     meter_clock: str | None = None
+    method: Method = "live"
 
     @property
     def registers(self) -> dict[str, Decimal]:
         return self.first.registers
 
+    @property
+    def heard_ms(self) -> int:
+        """When the meter answered, the host's UTC."""
+        return self.first.answers[0].wall_ms
+
     def source(self) -> Source:
         """The form in which a `reading` record keeps this look."""
         return Source(
             read_at=None if self.clock == "none" else instant(self.wall_ms),
-            boot_ms=self.boot_ms,
+            boot_ms=self.boot_ms if self.method == "live" else self.first.answers[0].boot_ms,
             registers=self.first.registers,
             meter_clock=self.meter_clock,
             exchanges=[exchanged(answer) for answer in self.first.answers],

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.rack import Rack
+from bench.rack import Keeps, Rack
 from drivers.ports import Settings
 from simulators.bus import Bus
 from simulators.dlt645_meter import Reply
@@ -52,6 +52,8 @@ class Wire:
     fifo: int = 1
     wake: int = 4
     tick_ms: int = 60_000
+    keeps: str = ""  # what its meters remember: `load_profile`, `freeze`
+    others: dict[int, dict[str, Any]] = field(default_factory=dict)  # number → bench.rack.Keeps of its own
     tcp: bool = False  # behind a converter on loopback instead of a pseudo-terminal
 
 
@@ -69,6 +71,8 @@ class Accounted(Bus):
             wire.wake,
             silent=set(wire.silent),
             tick_ms=wire.tick_ms,
+            keeps=Keeps(wire.keeps),
+            others={int(number): Keeps(**keeps) for number, keeps in wire.others.items()},
         )
         super().__init__("bench", [self.rack], settings, now_ms=now_ms, fifo=wire.fifo)
         self._gap_s = self._seconds(1) * MODBUS_GAP if wire.protocol == "modbus" else 0.0

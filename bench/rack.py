@@ -1,7 +1,8 @@
 """A whole line of meters in one device: answers settlement questions of 32 addresses as fast as a microcontroller.
 
-Knows three shapes of meter: DL/T 645-2007 blocks and totals, Modbus blocks (Acrel's registers). Registers grow by a
-count now and then; what else is asked is refused. The simulators' own meters compute a household for each answer, which
+Knows three shapes of meter: DL/T 645-2007 blocks and totals, Modbus blocks (Acrel's registers); DL/T 645 meters also
+tell the time and keep load records or hourly freezes (Keeps). Registers grow by a count now and then; what else is
+asked is refused. The simulators' own meters compute a household for each answer, which
 costs more than the agent under measurement.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from drivers.dlt645.frame import WAKE, Frame, Parser, encode
 from drivers.modbus.adu import RequestParser, refusal_of, reply_to
@@ -18,7 +20,24 @@ REFUSED = b"\x02"  # ERR: no such data
 FIRST, WORDS = 0x000A, 0x40  # Acrel's import and its four tariffs; registers in all
 ILLEGAL_ADDRESS = 2
 TICK_MS = 60_000  # a count of each register
+UTC_OFFSET_MS = 28_800_000  # of the meters' clocks
+MOST_KEPT = 4  # load records in one answer, which is one frame then
 BASE = 300_000  # counts: registers of as many digits as after some years
+
+
+@dataclass(slots=True)
+class Keeps:
+    """What a DL/T 645 meter keeps of its registers.
+
+    kind: `load_profile`, `freeze` (hourly ones, which may have another step), "" for nothing. late_ms: how long after
+    the instant it is there. off_ms: the meter's clock minus true time.
+    """
+
+    kind: str = ""
+    step_ms: int = 900_000
+    late_ms: int = 3_000
+    off_ms: int = 0
+    filler: bool = False  # FF instead of what it kept
 
 
 @dataclass(slots=True)
@@ -36,6 +55,8 @@ class Rack:
     slow: dict[int, float] = field(default_factory=dict)  # number → delay of its own
     asked: int = 0  # number of the meter asked last, 0: none of ours
     tick_ms: int = TICK_MS
+    keeps: Keeps = field(default_factory=Keeps)
+    others: dict[int, Keeps] = field(default_factory=dict)  # number → what it keeps instead
     _frames: Parser = field(default_factory=Parser)
     _requests: RequestParser = field(default_factory=RequestParser)
 
@@ -77,12 +98,56 @@ class Rack:
             number = self.asked = int(frame.address[-6:])
             if number in self.silent or number not in self.meters:
                 return None
-            return bytes((WAKE,)) * self.wake + encode(self._answer(frame, self.counts(number, at_ms)))
+            data = self._data(frame.data[3::-1].hex().upper(), frame.data[4:], number, at_ms)
+            if frame.control != 0x11 or data is None:
+                answer = Frame(frame.address, frame.control | 0xC0, REFUSED)
+            else:
+                answer = Frame(frame.address, 0x91, frame.data[:4] + data)
+            return bytes((WAKE,)) * self.wake + encode(answer)
         return None
 
-    def _answer(self, frame: Frame, counts: list[int]) -> Frame:
-        wanted = {b"\x00\xff\x01\x00": counts, b"\x00\x00\x01\x00": counts[:1]}.get(frame.data)
-        if frame.control != 0x11 or wanted is None:
-            return Frame(frame.address, frame.control | 0xC0, REFUSED)
-        values = b"".join(bytes.fromhex(f"{count:08d}")[::-1] for count in wanted)
-        return Frame(frame.address, 0x91, frame.data + values)
+    def _data(self, di: str, parameters: bytes, number: int, at_ms: int) -> bytes | None:
+        if di == "0001FF00":
+            return b"".join(_bcd(count) for count in self.counts(number, at_ms))
+        if di == "00010000":
+            return _bcd(self.counts(number, at_ms)[0])
+        keeps = self.others.get(number, self.keeps)
+        if di == "04000102":
+            shown = _shown(at_ms + keeps.off_ms)
+            return bytes.fromhex(shown.strftime("%S%M%H"))
+        newest = (at_ms - keeps.late_ms + UTC_OFFSET_MS + keeps.off_ms) // keeps.step_ms
+        if di in ("06040001", "06040002") and keeps.kind == "load_profile":
+            return self._records(di, parameters, number, keeps, newest)
+        if di[:4] == "0504" and di[4:6] in ("FF", "00", "01") and keeps.kind == "freeze":
+            stamp, count = self._kept(number, keeps, newest + 1 - int(di[6:], 16))
+            return {"FF": stamp + count + _bcd(0), "00": stamp, "01": count}[di[4:6]]
+        return None
+
+    def _records(self, di: str, parameters: bytes, number: int, keeps: Keeps, newest: int) -> bytes | None:
+        first, most = newest, 1
+        if di == "06040001":
+            minute, hour, day, month, year = (int(f"{byte:02x}") for byte in parameters[1:6])
+            since = datetime(2000 + year, month, day, hour, minute, tzinfo=UTC).timestamp() * 1000
+            first, most = -(-int(since) // keeps.step_ms), min(parameters[0], MOST_KEPT)
+        records = b""
+        for place in range(first, min(first + most, newest + 1)):
+            stamp, count = self._kept(number, keeps, place)
+            energies = count + _bcd(0) * 3
+            body = stamp + b"\xaa" * 3 + energies + b"\xaa" * 3
+            head = b"\xa0\xa0" + bytes((len(body),)) + body
+            records += head + bytes((sum(head) & 0xFF, 0xE5))
+        return records or None
+
+    def _kept(self, number: int, keeps: Keeps, place: int) -> tuple[bytes, bytes]:
+        """Date and total import of the record at a step of the meter's clock."""
+        shown_ms = place * keeps.step_ms - UTC_OFFSET_MS
+        count = b"\xff" * 4 if keeps.filler else _bcd(self.counts(number, shown_ms - keeps.off_ms)[0])
+        return bytes.fromhex(_shown(shown_ms).strftime("%M%H%d%m%y")), count
+
+
+def _bcd(count: int) -> bytes:
+    return bytes.fromhex(f"{count:08d}")[::-1]
+
+
+def _shown(at_ms: int) -> datetime:
+    return datetime.fromtimestamp((at_ms + UTC_OFFSET_MS) / 1000, UTC)

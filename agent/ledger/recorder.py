@@ -198,7 +198,7 @@ class Recorder:
             slot_s = self._plan.slot_floor(seen.wall_ms // 1000 + self._plan.interval_s // 2)
             if self._plan.point_of(metered.id, slot_s) is None:
                 return  # it was the other meter at this address that answered
-        self.presence.answered(metered, seen.wall_ms)
+        self.presence.answered(metered, seen.heard_ms)
         if metered.stranger is not None:
             metered.slots.why = "refused"  # whatever it counts, it is not this meter
             return
@@ -215,7 +215,8 @@ class Recorder:
             self._undated(metered, seen, checks)
             return
         self._events_of(metered, verdict, seen, before_ms)
-        known = Known(seen.wall_ms, seen.clock_error_ms or 0, seen.registers, seen.source(), checks, seen.attempts)
+        source, error_ms = seen.source(), seen.clock_error_ms or 0
+        known = Known(seen.wall_ms, error_ms, seen.registers, source, checks, seen.attempts, seen.method)
         nearest_s = self._plan.slot_floor(seen.wall_ms // 1000 + self._plan.interval_s // 2)
         if verdict.broken:
             metered.slots.forget()

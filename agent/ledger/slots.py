@@ -34,6 +34,7 @@ class Known:
     source: Source
     checks: list[Check]
     attempts: int
+    method: Method = "live"  # what it counts as where it is near enough to a slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class MeterSlots:
                 if not (exact and slot_s == nearest_slot_s):
                     answered.append(bridge.at(slot_s, self.gaps.get(slot_s)))
         if exact:
-            answered.append(self._live(known, nearest_slot_s))
+            answered.append(self._measured(known, nearest_slot_s))
         filled = {reading.slot_s for reading in answered}
         lost = [slot_s for slot_s in self._pending(max(filled, default=0)) if slot_s not in filled]
         for slot_s in filled:
@@ -218,10 +219,10 @@ class MeterSlots:
         self.ahead = {slot_s for slot_s in self.ahead if slot_s >= self.next_slot_s}
         return [s for s in range(self.next_slot_s, before_s, self.interval_s) if s not in self.ahead]
 
-    def _live(self, known: Known, slot_s: int) -> SlotReading:
+    def _measured(self, known: Known, slot_s: int) -> SlotReading:
         return SlotReading(
             slot_s,
-            "live",
+            known.method,
             "measured",
             None,
             known.registers,

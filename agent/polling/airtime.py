@@ -2,6 +2,7 @@
 
 slot       the reads that must be at the slot, with their confirmations
 again      who was silent or garbled in its turn, behind all others
+memory     slots from the meters' own memories, on a line too long for the window (own_memory.py)
 probe      silent meters, from an allowance of 3 % (turns.py)
 backfill   gaps from the meters' own memories          ┐
 watch      event counters, clocks, phases              │ between sweeps only, broken off before the next
@@ -14,7 +15,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Literal, get_args
 
-Work = Literal["slot", "again", "probe", "backfill", "watch", "monthly"]
+Work = Literal["slot", "again", "memory", "probe", "backfill", "watch", "monthly"]
 PRIORITIES: tuple[Work, ...] = get_args(Work)  # the first goes before all others
 
 

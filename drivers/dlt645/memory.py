@@ -1,8 +1,9 @@
-"""What a 2007 meter remembers of its registers: load records, hourly and daily freezes, settlement days.
+"""What a 2007 meter remembers of its registers: load records, hourly, daily and timed freezes, settlement days.
 
     load profile   06040001 N since …  B1, 12H …      then the same with another N: only records that both tell
-    whole hour     0504FFnn                           then 050400nn 050401nn
+    whole hour     0504FFnn                           then 050400nn 050401nn [050402nn]
     day            050600nn 050601nn 050600nn         then 050601nn
+    timed          the same with 0500
     settlement     04000B01, 0001FFss                 then 000100ss
 
 Everything is dated by the meter's own clock, and asked for twice in requests of different shape. A freeze carries its
@@ -20,7 +21,7 @@ from drivers.dlt645 import load_record, requests
 from drivers.dlt645.frame import decode
 from drivers.dlt645.identifiers import wire
 from drivers.dlt645.meter import FRAME_CHECKS, MOST_PARTS, Dlt645Meter
-from drivers.dlt645.plan import tariffs_add_up
+from drivers.dlt645.plan import CLOCK, tariffs_add_up
 from drivers.errors import Refused, Unexpected
 from drivers.exchange import Answer, Exchange
 from drivers.quantities import RegisterValue, is_billing
@@ -29,6 +30,9 @@ ENERGY_CLASS = 4  # of load records: active energies and combined reactive
 COUNT = requests.MOST_RECORDS
 MOST_SETTLEMENTS = 12
 UNUSED = "9999"  # a settlement moment that is none
+HOURLY = {"import": "01", "export": "02"}  # contents of an hourly freeze
+TIME = CLOCK["2007"][1]
+DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +84,54 @@ class Dlt645Memory:
         return sorted(found, key=lambda record: record.at)
 
     async def hour(self, back: int) -> Recorded:
-        """The freeze of a whole hour, 1 the latest. Raises Unexpected where there is filler, or two answers differ."""
+        """The freeze of a whole hour, or of what the meter was set to instead, 1 the latest.
+
+        Raises Unexpected where there is filler, or two answers differ.
+        """
         values, answer = await self._meter.read_item(f"0504FF{back:02X}")
         at, registers = _frozen(values)
         stamp, stamped = await self._meter.read_item(f"050400{back:02X}")
-        total, confirm = await self._meter.read_item(f"050401{back:02X}")
-        if at is None or _frozen(stamp)[0] != at or _frozen(total)[1].get("import") != registers.get("import"):
-            raise Unexpected(f"{self.id}: hourly freeze {back} says {at} {registers}, then {stamp} {total}")
-        return Recorded(at, "freeze", registers, [answer], [stamped, confirm], FRAME_CHECKS | {"confirmed"})
+        said, confirm = {}, [stamped]
+        for name, content in HOURLY.items():
+            if name == "import" or name in self._meter.needed:
+                total, again = await self._meter.read_item(f"0504{content}{back:02X}")
+                said[name] = _frozen(total)[1].get(name)
+                confirm.append(again)
+        if at is None or _frozen(stamp)[0] != at or said != {name: registers.get(name) for name in said}:
+            raise Unexpected(f"{self.id}: hourly freeze {back} says {at} {registers}, then {stamp} {said}")
+        return Recorded(at, "freeze", registers, [answer], confirm, FRAME_CHECKS | {"confirmed"})
 
     async def day(self, back: int) -> Recorded:
         """The freeze of a day, 1 the latest; its date is read before and after it. Raises Unexpected as `hour`."""
-        date, content = f"050600{back:02X}", f"050601{back:02X}"
+        return await self._dated("0506", back)
+
+    async def timed(self, back: int) -> Recorded:
+        """A freeze of the meter's own timetable, 1 the latest; as `day`."""
+        return await self._dated("0500", back)
+
+    async def off_ms(self, utc_offset_s: int) -> int:
+        """How far the meter's time of day is before ours, to half a second: within half a day, its date is not asked.
+
+        utc_offset_s: of the local time that the meter should show. Raises Unexpected where it shows no time.
+        """
+        values, answer = await self._meter.read_item(TIME)
+        try:
+            shown = datetime.strptime(str(values[0].value), "%H%M%S")
+        except ValueError as error:
+            raise Unexpected(f"{self.id}: its clock says {values[0].value}", frame=answer.reply) from error
+        # it shows whole seconds: on the average half a second has gone since
+        shown_ms = (shown.hour * 3600 + shown.minute * 60 + shown.second) * 1000 + 500
+        return (shown_ms - answer.wall_ms - utc_offset_s * 1000 + DAY_MS // 2) % DAY_MS - DAY_MS // 2
+
+    async def _dated(self, kind: str, back: int) -> Recorded:
+        date, content = f"{kind}00{back:02X}", f"{kind}01{back:02X}"
         before, stamp = await self._meter.read_item(date)
         first, answer = await self._meter.read_item(content)
         second, again = await self._meter.read_item(content)
         after, stamped = await self._meter.read_item(date)
         at, registers = _frozen(before)[0], _frozen(first)[1]
         if at is None or _frozen(after)[0] != at or "import" not in registers or _frozen(second)[1] != registers:
-            raise Unexpected(f"{self.id}: daily freeze {back} says {before} {first}, then {second} {after}")
+            raise Unexpected(f"{self.id}: freeze {kind} {back} says {before} {first}, then {second} {after}")
         agreed = {"tariff_sum"} if tariffs_add_up("import", registers) else set()
         checks = FRAME_CHECKS | {"confirmed"} | agreed
         return Recorded(at, "freeze", registers, [stamp, answer], [again, stamped], checks)

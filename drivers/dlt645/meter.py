@@ -81,6 +81,11 @@ class Dlt645Meter:
         self._answered: set[str] = set()  # what it gave once, it has: silence then means silence
         self._resting = _Resting()
 
+    @property
+    def needed(self) -> frozenset[str]:
+        """Registers without which a look fails."""
+        return frozenset(name for name, needed in self._wanted.items() if needed)
+
     async def look(self, *, second: bool = False) -> Look:
         """Reads the wanted registers. `tariff_sum` stands in the checks only if every block's tariffs add up.
 

@@ -7,17 +7,21 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from agent.meters import Drivers
+from agent.polling.idle import Idle
+from agent.polling.own_memory import OwnMemory
 from agent.polling.poller import Polled, Poller
 from agent.reading import Finding, Missed, Observation, SweepDone
 from agent.validation import Limits
 from bench.paced import Accounted, Wire
 from bench.parks import park
 from bench.virtual import played_line
+from contract.grid import Closing, Grid
 from drivers.clock import VirtualClock
 
 SLOT_S = 900
 START_MS = 1_790_000_100_000 // (SLOT_S * 1000) * SLOT_S * 1000 + 100_000
 Spoil = Callable[[Accounted], None]
+GRID = Grid(SLOT_S, 28_800, (Closing.parse("1 00:00"),))
 LIMITS = Limits(Decimal(60), Decimal(10) ** 6)
 
 
@@ -36,7 +40,10 @@ def slots(wire: Wire, hours: float, spoil: Spoil = lambda bus: None) -> tuple[li
         spoil(bus)
         drivers = Drivers(config)
         polled = [Polled(drivers.build(meter, line), LIMITS) for meter in config["meters"]]
-        poller = Poller(line, polled, clock, lambda t_s: (t_s // SLOT_S + 1) * SLOT_S, put)
+        kept = [(one.meter, one.limits) for one in polled]
+        memory = OwnMemory(kept, grid=GRID, clock=clock)
+        idle = Idle([memory])
+        poller = Poller(line, polled, clock, lambda t_s: (t_s // SLOT_S + 1) * SLOT_S, put, idle, memory)
         task = asyncio.get_running_loop().create_task(poller.run())
         await clock.sleep(hours * 3600)
         task.cancel()
