@@ -28,6 +28,7 @@ ILLEGAL_ADDRESS, ILLEGAL_VALUE = 2, 3  # a block that holds a missing register, 
 SILENT_CHARACTERS = 3.5  # between frames; MODBUS over Serial Line V1.02, 2.5.1.1
 SILENCE_ABOVE_19200_S = 0.00175  # a fixed value at higher speeds; same clause
 SLOW_CHARACTER_S = 0.0004  # 9 bits at 19200 take 0.47 ms, 12 bits at 38400 take 0.31 ms
+MOST_PLANS = 256  # of a model: a handful, unless its meters refuse one thing after another, each another one
 NEIGHBOURS = 4  # so many listed registers to each side are looked at for another shape
 
 
@@ -69,7 +70,6 @@ class ModbusMeter:
         self._cuts: set[int] = set()  # addresses that no block may reach across: learnt from refusals
         self._failed: Block | None = None  # asked last and not answered: its answer may still come
         self._asked_sizes: frozenset[int] = frozenset()  # of the last first look
-        self._plans: dict[tuple[tuple[str, ...], bool, frozenset[int]], list[Block]] = {}
 
     async def look(self, *, second: bool = False) -> Look:
         """Reads the settlement registers that were asked for at construction.
@@ -201,12 +201,16 @@ class ModbusMeter:
                 return answers
 
     def _planned(self, registers: list[Register], *, second: bool) -> list[Block]:
-        """The requests for these registers; worked out once, as long as the meter refuses nothing more."""
+        """The requests for these registers; worked out once for all meters of the model that refused the same."""
         sizes = self._asked_sizes if second else frozenset[int]()
-        key = (tuple(register.name for register in registers), second, sizes)
-        if key not in self._plans:
-            self._plans[key] = self._other_shapes(registers) if second else self._plan(registers)
-        return self._plans[key]
+        names = tuple(register.name for register in registers)
+        key = (names, second, sizes, frozenset(self._refused), frozenset(self._cuts))
+        plans = self.model.plans
+        if key not in plans:
+            if len(plans) >= MOST_PLANS:
+                plans.clear()
+            plans[key] = self._other_shapes(registers) if second else self._plan(registers)
+        return plans[key]
 
     def _plan(self, registers: list[Register]) -> list[Block]:
         wanted = [register.block for register in registers]
@@ -251,7 +255,6 @@ class ModbusMeter:
 
     def _learn(self, block: Block, registers: list[Register]) -> bool:
         """Remembers that the meter refused a block; False if there is nothing smaller to ask for."""
-        self._plans.clear()
         if any(register.block.holds(block) for register in registers):
             self._refused.add(block)
             return False

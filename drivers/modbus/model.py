@@ -8,7 +8,7 @@ wrong. A register that can be reset, clears when read, or adds import and export
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -98,6 +98,7 @@ class MeterModel:
     settlement: Mapping[str, Register] = field(init=False, compare=False, repr=False)  # those that may be billed
     telemetry: Mapping[str, Register] = field(init=False, compare=False, repr=False)
     listed: Sequence[Register] = field(init=False, compare=False, repr=False)  # all that the model names, by address
+    plans: dict[Hashable, list[Block]] = field(init=False, compare=False, repr=False, default_factory=dict)
     _readable: dict[Block, bool] = field(init=False, compare=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from drivers.errors import Garbled, Refused, Silent, Unexpected
 from drivers.exchange import Answer, Exchange
 from drivers.modbus.meter import ModbusMeter, quiet_before_s
 from drivers.modbus.model import MeterModel, parse
+from drivers.modbus.plan import Block, plan
 
 MODELS = {name: file for name, file in load_models().items() if file.data["protocol"] == "modbus"}
 IMPORT = frozenset({"import"})
@@ -200,6 +201,34 @@ async def test_telemetry_leaves_out_what_the_meter_refuses_and_finds_it_in_few_q
     before = len(bus.asked)
     await one.telemetry()
     assert all(not start <= 0x12 < start + count for start, count in bus.asked[before:])
+
+
+async def test_meters_of_a_model_share_its_plans_until_one_of_them_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planning is half of what a question costs: thousands of meters are read at once after a start."""
+    planned: list[object] = []
+
+    def counted(wanted: Iterable[Block], *more: Any) -> list[Block]:
+        planned.append(wanted)
+        return plan(wanted, *more)
+
+    monkeypatch.setattr("drivers.modbus.meter.plan", counted)
+    words = dict.fromkeys(range(0x200), 0)
+    model_ = model("acrel-dtsd1352")
+    for unit in range(1, 9):
+        shared = ModbusMeter(f"m-{unit}", unit, model_, FakeBus(words), IMPORT)
+        await shared.telemetry()
+        if unit == 1:
+            once = len(planned)
+    assert len(planned) == once > 0
+    poor = ModbusMeter("poor", 9, model_, FakeBus(words, missing=frozenset({100})), IMPORT)
+    values = await poor.telemetry()
+    assert len(planned) > once, "what it refused is planned for it alone"
+    assert {register.address for register in model_.telemetry.values()} - {100} == {
+        model_.telemetry[value.name].address for value in values
+    }
+    again = len(planned)
+    assert len(await shared.telemetry()) == len(model_.telemetry)
+    assert len(planned) == again
 
 
 async def test_tcp_answers_are_known_by_their_transaction() -> None:
