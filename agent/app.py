@@ -32,7 +32,7 @@ from agent.ledger.restore import recent, remember_meters
 from agent.ledger.shape import ParkLoad
 from agent.ledger.timekeeping import undated_of_boot
 from agent.live import latest_values
-from agent.meters import METER_PROTOCOLS, Drivers
+from agent.meters import METER_PROTOCOLS, Drivers, by_line
 from agent.polling.backfill import Backfill, open_stretches
 from agent.polling.idle import Idle
 from agent.polling.monthly import Monthly
@@ -231,11 +231,11 @@ class Agent:
     def _pollers(self, limits: dict[str, Limits]) -> Iterator[Poller]:
         now_s = self.clock.wall_ms() // 1000
         drivers = Drivers(self.config)
-        present = [m for m in self.config["meters"] if not self.plan.is_retired(m["id"], now_s)]
+        present = by_line(m for m in self.config["meters"] if not self.plan.is_retired(m["id"], now_s))
         data = Path(self.config["private"]["data"])
         stretches = list(open_stretches(data, self.log.epoch, now_s * 1000, self.plan.interval_s))
         for entry in self.config["lines"]:
-            meters = [m for m in present if m["line"] == entry["id"] and m["protocol"] in METER_PROTOCOLS]
+            meters = [m for m in present[entry["id"]] if m["protocol"] in METER_PROTOCOLS]
             if not meters:
                 continue
             settings = Settings.parse(entry["baud"], entry["framing"])
@@ -262,11 +262,8 @@ class Agent:
         drivers: Drivers,
     ) -> Idle:
         data = Path(self.config["private"]["data"])
-        last_ms = {
-            metered.id: metered.slots.last.at_ms
-            for metered in self.recorder.meters.values()
-            if metered.slots.last is not None
-        }
+        last = {meter.id: self.recorder.meters[meter.id].slots.last for meter in meters}
+        last_ms = {id_: known.at_ms for id_, known in last.items() if known is not None}
         offset_s, put = self.plan.utc_offset_s, self.recorder.put
         backfill = Backfill(
             meters,

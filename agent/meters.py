@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from drivers.dlt645.meter import Dlt645Meter
@@ -72,6 +73,14 @@ class Drivers:
 def build_meter(meter: dict[str, Any], config: dict[str, Any], line: Line) -> Meter:
     """One meter's driver. Raises ValueError where the model lacks a register that its point is settled on."""
     return Drivers(config).build(meter, line)
+
+
+def by_line(meters: Iterable[dict[str, Any]]) -> defaultdict[str | None, list[dict[str, Any]]]:
+    """The meters of each line, in order of configuration; those that people read have none."""
+    found: defaultdict[str | None, list[dict[str, Any]]] = defaultdict(list)
+    for meter in meters:
+        found[meter["line"]].append(meter)
+    return found
 
 
 def directions(points: list[dict[str, Any]]) -> defaultdict[str, Directions]:

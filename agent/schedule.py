@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.meters import directions
+from agent.meters import by_line, directions
 from drivers.dlt645.frame import WAKE
 from drivers.dlt645.plan import REGISTERS
 from drivers.dlt645.requests import Manners, read
@@ -62,8 +62,9 @@ def predict_sweep(config: Mapping[str, Any], delays_s: Mapping[str, float] | Non
     window_s = 2 * max(MEASURED_S, MEASURED_PART * interval_s)
     questions = Questions(config, delays_s)
     predictions = []
+    on_line = by_line(config["meters"])
     for line in config["lines"]:
-        meters = [meter for meter in config["meters"] if meter["line"] == line["id"]]
+        meters = on_line[line["id"]]
         sweep_s = sum(questions.seconds(meter) for meter in meters)
         looks_s = sum(questions.seconds(meter, looks=True) for meter in meters)
         apart_s = sweep_s + (sweep_s - looks_s)  # with a confirmation before the window as well

@@ -13,7 +13,7 @@ It reads no meter and adds no energy: `ledger` does.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
@@ -114,6 +114,7 @@ class Point:
 
 
 Holdings = Mapping[Subject, list[Holding]]
+Parts = Mapping[str, list[Subject]]  # meter → who holds what it measures, or what it takes off
 
 
 @dataclass(frozen=True)
@@ -126,12 +127,16 @@ class Plan(Grid):
     _bounds: tuple[int, ...] = field(init=False, repr=False)
     _fittings_of: dict[str, list[Fitting]] = field(init=False, repr=False, compare=False, default_factory=dict)
     _points_of: dict[str, list[Point]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _behind: dict[str, list[Point]] = field(init=False, repr=False, compare=False, default_factory=dict)  # end users
     _known: dict[int, Holdings] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _known_parts: dict[int, Parts] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         bounds: set[int] = set()
         for point in self.points.values():
+            if point.parent is not None and point.role in END_USE:
+                self._behind.setdefault(point.parent, []).append(point)
             for meter in {fitting.meter for fitting in point.fittings}:
                 self._points_of.setdefault(meter, []).append(point)
             for fitting in point.fittings:
@@ -149,11 +154,12 @@ class Plan(Grid):
     def from_config(cls, config: Mapping[str, Any], period_at: PeriodAt) -> Plan:
         """Reads the body of a `config` record. Raises ValueError naming the key that does not fit."""
         settings = config["settings"]
-        tenancies = config["tenancies"]
-        points = {entry["id"]: _read_point(entry, tenancies) for entry in config["points"]}
-        for tenancy in tenancies:
-            if tenancy["point"] not in points:
+        tenancies: dict[str, list[Mapping[str, Any]]] = {entry["id"]: [] for entry in config["points"]}
+        for tenancy in config["tenancies"]:
+            if tenancy["point"] not in tenancies:
                 raise ValueError(f"tenancies: there is no point {tenancy['point']}")
+            tenancies[tenancy["point"]].append(tenancy)
+        points = {entry["id"]: _read_point(entry, tenancies[entry["id"]]) for entry in config["points"]}
         return cls(
             interval_s=settings["interval_s"],
             utc_offset_s=parse_utc_offset(settings["utc_offset"]),
@@ -202,6 +208,15 @@ class Plan(Grid):
             known = self._known[era] = self._make_holdings(step_start_s)
         return known
 
+    def holdings_of(self, step_start_s: int, meters: Iterable[str]) -> Holdings:
+        """Of `holdings`, those in which any of the meters has a part."""
+        held = self.holdings(step_start_s)
+        era = bisect_right(self._bounds, step_start_s)
+        parts = self._known_parts.get(era)
+        if parts is None:
+            parts = self._known_parts[era] = _parts_of(held)
+        return {subject: held[subject] for meter in meters for subject in parts.get(meter, ())}
+
     def eras(self, from_s: int, to_s: int) -> Iterator[tuple[int, int, Holdings]]:
         """Cuts `[from_s, to_s)` where anything about meters or tenancies changes. Raises ValueError off the slots."""
         self.require_slot(from_s, "from")
@@ -230,7 +245,7 @@ class Plan(Grid):
         held: dict[Subject, list[Holding]] = {}
         unmeasured: set[Subject] = set()
         for point in self.points.values():
-            parts = [point, *(p for p in self.points.values() if p.parent == point.id and p.role in END_USE)]
+            parts = [point, *self._behind.get(point.id, ())]
             fittings = [(part, part.fitting_at(step_start_s)) for part in parts]
             hole = any(part.is_between_meters(step_start_s) for part in parts)
             if fittings[0][1] is None and not point.is_between_meters(step_start_s):
@@ -258,6 +273,14 @@ class Plan(Grid):
             parent = self.points[parent].parent
 
 
+def _parts_of(held: Holdings) -> Parts:
+    parts: dict[str, list[Subject]] = {}
+    for subject, holdings in held.items():
+        for meter in {holding.meter for holding in holdings}:
+            parts.setdefault(meter, []).append(subject)
+    return parts
+
+
 def _subject(point: Point, tenant: str | None) -> Subject:
     if tenant is not None:
         return Subject(tenant, None, "tenant")
@@ -275,7 +298,6 @@ def _read_point(entry: Mapping[str, Any], tenancies: list[Mapping[str, Any]]) ->
         tenancies=tuple(
             Tenancy(t["tenant"], _read_bound(t["from"], _ALWAYS_S), _read_bound(t["to"], _NEVER_S), Decimal(t["share"]))
             for t in tenancies
-            if t["point"] == entry["id"]
         ),
     )
 

@@ -10,12 +10,12 @@ can take seconds and has a thread. The arithmetic is contract.ledger's; what was
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
 
-from agent.ledger.kept import PARK, Derived, Kept, Key, Recall, Whose, Written, key_of
+from agent.ledger.kept import FRESH_STEPS, PARK, Derived, Kept, Key, Recall, Whose, Written, key_of
 from contract.ledger import balance_interval, balance_sum, interval, is_sure, join, total
 from contract.plan import Plan, Subject
 from contract.records import Balance, Body, Day, Interval, Reading, Statement, Supersedes
@@ -25,6 +25,7 @@ DOUBTFUL = ("estimated", "substituted")
 T = TypeVar("T", Day, Statement)
 Add = Callable[[Body], int]
 Bounds = tuple[int, int]  # from, to, UTC seconds
+Holders = Mapping[Bounds, set[Whose]]  # piece of a period → who holds anything in it
 
 
 @dataclass(slots=True)
@@ -34,7 +35,9 @@ class Books:
     plan: Plan
     recall: InitVar[Recall]
     kept: Kept = field(init=False)
-    _touched: set[int] = field(default_factory=set)  # steps whose readings are new
+    _touched: dict[int, set[str]] = field(default_factory=dict)  # step → meters whose readings are new
+    _lacking: dict[int, list[str]] = field(default_factory=dict)  # step → meters that lacked a value for its balance
+    _has_balance: bool = field(init=False)
     _days: set[Bounds] = field(default_factory=set)  # days to write, or to write again
     _periods: set[Bounds] = field(default_factory=set)  # billing periods to write, or to write again
     _ended_s: int = 0  # days and periods that ended up to here were written
@@ -43,13 +46,15 @@ class Books:
 
     def __post_init__(self, recall: Recall) -> None:
         self.kept = Kept(self.plan, recall)
+        self._has_balance = any(point.role == "master" for point in self.plan.points.values())
 
     def reading(self, seq: int, body: Reading) -> None:
         """Takes a reading just added: the steps on both sides of its slot can change."""
         if body.slot is None:
             return
         slot_s = self.kept.reading(seq, body)
-        self._touched |= {slot_s - self.plan.interval_s, slot_s}
+        for step_s in (slot_s - self.plan.interval_s, slot_s):
+            self._touched.setdefault(step_s, set()).add(body.meter)
 
     def reaches_back(self, now_s: int) -> bool:
         """Whether `derive` needs a day that may be forgotten."""
@@ -63,14 +68,16 @@ class Books:
         """Writes the intervals that have become possible or have changed, and days once they are over."""
         if self.reaches_back(now_s):
             self.look_back()
-        for step_s in self._due_steps(now_s):
-            self._step(step_s, add)
+        for step_s, meters in self._due_steps(now_s):
+            self._step(step_s, meters, add)
         self._end(now_s)
         days, self._days = self._days, set()
         for from_s, to_s in sorted(days):
             self._day_totals(from_s, to_s, add)
         self._settle()
         self.kept.forget(now_s)
+        for step_s in [step_s for step_s in self._lacking if step_s < now_s - FRESH_STEPS * self.plan.interval_s]:
+            del self._lacking[step_s]
 
     @property
     def ripe(self) -> bool:
@@ -97,41 +104,58 @@ class Books:
         if changed:
             logger.info("the configuration changes %d steps of the past", len(changed))
             self._former, self._replanned = former, changed
-            self._touched |= changed
+            for step_s in changed:
+                self._touched.setdefault(step_s, set())
 
     def resume(self, now_s: int) -> None:
         """After a restart: days and periods that ended meanwhile are still to be written."""
         days = self.kept.days.slots()
         self._ended_s = self.plan.day_of(days[-1])[1] if days else self.plan.day_of(now_s)[0]
 
-    def _due_steps(self, now_s: int) -> list[int]:
+    def _due_steps(self, now_s: int) -> list[tuple[int, set[str]]]:
         """Touched steps in order; of those further back than what is in memory, one day at a time."""
         steps = sorted(self._touched)
-        old = [step_s for step_s in steps if self.kept.is_old(step_s, now_s)]
-        if old:
-            day_end_s = self.plan.day_of(old[0])[1]
-            later = {step_s for step_s in old if step_s >= day_end_s}
-            steps = [step_s for step_s in steps if step_s not in later]
-            self._touched = later
-        else:
-            self._touched = set()
-        return steps
+        later: dict[int, set[str]] = {}
+        if steps and self.kept.is_old(steps[0], now_s):
+            day_end_s = self.plan.day_of(steps[0])[1]
+            later = {
+                step_s: self._touched[step_s]
+                for step_s in steps
+                if step_s >= day_end_s and self.kept.is_old(step_s, now_s)
+            }
+        touched, self._touched = self._touched, later
+        return [(step_s, touched[step_s]) for step_s in steps if step_s not in later]
 
-    def _step(self, step_s: int, add: Add) -> None:
+    def _step(self, step_s: int, meters: set[str], add: Add) -> None:
+        """Only what the meters have a part in can have changed, as long as the plan is the same."""
         end_s = step_s + self.plan.interval_s
+        is_replanned = step_s in self._replanned
         made = set()
-        for subject, held in self.plan.holdings(step_s).items():
+        holdings = self.plan.holdings(step_s) if is_replanned else self.plan.holdings_of(step_s, sorted(meters))
+        for subject, held in holdings.items():
             body = interval(self.plan, subject, held, step_s, self.kept.value, self.kept.modulus)
             if body is not None:
                 made.add(_whose(subject))
                 if self._write(body, ("interval", _whose(subject), step_s, end_s), add):
                     self._revise_spans(step_s)
-        if step_s in self._replanned:
+        if is_replanned:
             self._replanned.discard(step_s)
             self._retract(step_s, made, add)
+        if not self._has_balance or self._lacks(step_s):
+            return
         balance = balance_interval(self.plan, step_s, self.kept.value, self.kept.modulus, self.kept.skew)
         if balance is not None:
             self._write(balance, ("balance", PARK, step_s, end_s), add)
+
+    def _lacks(self, step_s: int) -> bool:
+        """Whether a meter has no value yet at an end of the step: whoever had one is not looked at again."""
+        if step_s not in self._lacking:
+            self._lacking[step_s] = self.plan.meters_in_force(step_s)
+        lacking = self._lacking[step_s]
+        ends = step_s, step_s + self.plan.interval_s
+        while lacking and all(self.kept.value(lacking[-1], slot_s) is not None for slot_s in ends):
+            lacking.pop()
+        return bool(lacking)
 
     def _retract(self, step_s: int, made: set[Whose], add: Add) -> None:
         """What was written under the former plan and is not so under this one, or not known: an interval of nothing."""
@@ -203,11 +227,12 @@ class Books:
         pieces = self._pieces(from_s, to_s)
         subjects = self._subjects(from_s, to_s)
         unsure = {piece[0]: self._unsure(piece[0]) for piece in pieces}
+        holders = {piece: {_whose(subject) for subject in self._subjects(*piece)} for piece in pieces}
         parts: dict[Whose, list[Day | Statement]] = {_whose(subject): [] for subject in subjects}
-        groups = {_whose(subject): self._grouped(subject, pieces, unsure) for subject in subjects}
+        groups = {_whose(subject): set(self._grouped(subject, pieces, unsure, holders)) for subject in subjects}
         for bounds in sorted({group for found in groups.values() for group in found}):
             for subject in subjects:
-                if bounds in groups[_whose(subject)] and (part := self._part(subject, *bounds)) is not None:
+                if bounds in groups[_whose(subject)] and (part := self._part(subject, *bounds, holders)) is not None:
                     parts[_whose(subject)].append(part)
             self.kept.forget_steps(now_s)
         bodies: list[Statement | Balance] = []
@@ -242,7 +267,9 @@ class Books:
             if any(not is_sure(self.kept.value(holding.meter, midnight_s)) for holding in held)
         }
 
-    def _grouped(self, subject: Subject, pieces: list[Bounds], unsure: dict[int, set[Whose]]) -> list[Bounds]:
+    def _grouped(
+        self, subject: Subject, pieces: list[Bounds], unsure: dict[int, set[Whose]], holders: Holders
+    ) -> list[Bounds]:
         """Neighbouring days with estimates go together where a stretch of them may cross the midnight between."""
         groups: list[Bounds] = []
         doubtful = False
@@ -250,7 +277,7 @@ class Books:
             day = self._day(subject, piece)
             before = doubtful
             if day is None:
-                doubtful = _whose(subject) in {_whose(held) for held in self._subjects(*piece)}
+                doubtful = _whose(subject) in holders[piece]
             else:
                 doubtful = any(name in day.quality_kwh for name in DOUBTFUL)
             if before and doubtful and _whose(subject) in unsure[piece[0]]:
@@ -259,14 +286,15 @@ class Books:
                 groups.append(piece)
         return groups
 
-    def _part(self, subject: Subject, from_s: int, to_s: int) -> Day | Statement | None:
+    def _part(self, subject: Subject, from_s: int, to_s: int, holders: Holders) -> Day | Statement | None:
         """What a subject used in a piece of a period; None where it held nothing."""
         day = self._day(subject, (from_s, to_s))
         if day is not None:
             return day
-        if _whose(subject) not in {_whose(held) for held in self._subjects(from_s, to_s)}:
+        pieces = self._pieces(from_s, to_s)
+        if not any(_whose(subject) in holders[piece] for piece in pieces):
             return None
-        for piece in self._pieces(from_s, to_s):
+        for piece in pieces:
             if piece != self.plan.day_of(piece[0]) or self._day(subject, piece) is not None:
                 self.kept.recall_span(*self.plan.day_of(piece[0]))  # a day that was never written has no intervals
         intervals = self.kept.intervals_of(_whose(subject), from_s, to_s)

@@ -24,7 +24,7 @@ from agent.ledger.journal import Journal
 from agent.ledger.metered import Metered
 from agent.ledger.presence import Presence
 from agent.ledger.second_witnesses import SecondWitnesses
-from agent.ledger.slots import Known, SlotReading
+from agent.ledger.slots import Known, SlotReading, waits_since_s
 from agent.ledger.timekeeping import Timekeeper, Undated
 from agent.reading import (
     Backfilled,
@@ -45,6 +45,7 @@ from drivers.clock import Clock
 
 logger = logging.getLogger(__name__)
 QUEUE = 10_000  # findings that may wait for the writer: an hour of a large park; pollers wait beyond that
+TOGETHER = 32  # sweeps that ended while another was written, at most, in one commit: a thousand meters
 GAP_CHAIN_S = 3600  # the longest stretch that one gap record covers
 REMEMBERED = {"max_demand"}  # what a meter keeps of every month: no trouble, and a dozen of them at the first start
 MOST_DOUBTED = 20  # events about receipts that do not verify, in one life: an auditor gone mad costs no more
@@ -71,6 +72,7 @@ class Recorder:
         self._succeeded = {metered.id for metered in self.meters.values() if places[metered.at] > 1}
         self.former: Plan | None = None  # the plan before this one, for slots that it still owes answers to
         self._began_s = clock.wall_ms() // 1000
+        self._given_up_s: int | None = None  # newest slot for which nobody waits any more
         self._plan, self._log, self._books, self._clock = plan, log, books, clock
         self._queue: asyncio.Queue[Finding | Receipt] = asyncio.Queue(QUEUE)
         self._refusals: list[tuple[int, str, str]] = []
@@ -111,6 +113,7 @@ class Recorder:
     async def run(self) -> None:
         """Until cancelled: takes findings as they come, and the time for what is overdue."""
         tick_s = min(60.0, self._plan.interval_s / 4)
+        ended = 0  # sweeps that are to be written
         while True:
             self.alive_ms = self._clock.boot_ms()
             try:
@@ -120,8 +123,12 @@ class Recorder:
                 await self.settle()
                 continue
             self.take(finding)
-            if isinstance(finding, (SweepDone, Receipt)):
+            ended += isinstance(finding, (SweepDone, Receipt))
+            if ended and (self._queue.empty() or ended >= TOGETHER):
+                ended = 0
                 await self.settle()
+            else:
+                await asyncio.sleep(0)  # the queue gives what waits without a pause, and lines wait meanwhile
 
     def take(self, finding: Finding | Receipt) -> None:
         """Turns one finding into readings and events of the commit to come."""
@@ -156,8 +163,7 @@ class Recorder:
         if state != "none":
             now_ms = self._clock.wall_ms()
             self._witnesses.schedules(self._plan.slot_floor(now_ms // 1000))
-            for metered in self.meters.values():
-                self._gaps(metered, metered.slots.overdue(now_ms), None)
+            self._overdue(now_ms)
             await self.corrections.apply(now_ms)
             await self._derive(now_ms // 1000)
         await self._log.commit()
@@ -172,6 +178,15 @@ class Recorder:
             books.derive(now_s, self._log.add)
             if books.ripe:
                 books.close(await to_its_end(lambda: books.periods(now_s)), self._log.add)
+
+    def _overdue(self, now_ms: int) -> None:
+        """Gaps for slots that wait no longer: looked for once for each, not whenever one of many lines was read."""
+        newest_s = self._plan.slot_floor(waits_since_s(now_ms, self._plan.interval_s) - 1)
+        if newest_s == self._given_up_s:
+            return
+        self._given_up_s = newest_s
+        for metered in self.meters.values():
+            self._gaps(metered, metered.slots.overdue(now_ms), None)
 
     def _name_refusals(self) -> None:
         """One event for all records of a kind that were refused for one reason, one for each false receipt."""
@@ -311,6 +326,7 @@ class Recorder:
     def _date(self) -> None:
         """Time has come to be trusted: what went by before this start is a gap, what was read since gets its date."""
         began_ms = self.time.began_ms()
+        self._given_up_s = None
         self.remember()
         for metered in self.meters.values():
             if metered.slots.last is None:

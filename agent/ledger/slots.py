@@ -126,6 +126,11 @@ class Bridge:
             return value - self.modulus
 
 
+def waits_since_s(now_ms: int, interval_s: int) -> int:
+    """Slots before this instant, in UTC seconds, do not wait longer for a reading."""
+    return (now_ms - interval_s * 1500) // 1000 + 1
+
+
 @dataclass(slots=True)
 class MeterSlots:
     """One meter's slots: which is next, which are open, which are gaps."""
@@ -178,7 +183,7 @@ class MeterSlots:
     def overdue(self, now_ms: int) -> list[int]:
         """Slots that will not wait longer for a reading; `gapped` must be told of each gap that is written."""
         self._begin(now_ms // 1000)
-        return self._pending((now_ms - self.interval_s * 1500) // 1000 + 1)
+        return self._pending(waits_since_s(now_ms, self.interval_s))
 
     def gapped(self, slot_s: int, seq: int) -> None:
         if self.last is not None:
