@@ -46,7 +46,7 @@ PATIENCE_S = 10.0
 LOOK_S = 5.0  # between two looks at checkpoints that wait, and FOLD_S at what waits to be folded
 FOLD_S = 60.0
 _REFUSED = 0x80  # reason codes from here on are failures
-_DEFAULT_PORT = {"mqtt": 1883, "mqtts": 8883}
+_DEFAULT_PORT = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 
 class BrokerFault(Exception):
@@ -127,13 +127,18 @@ class Listener:
             self._lock.close()
 
     def _make_client(self) -> paho.Client:
+        url = urlsplit(self._where.url)
+        websocket = url.scheme in ("ws", "wss")
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"hubiao-audit-{self._writer.store.name}-{self._number}",
             protocol=MQTTProtocolVersion.MQTTv5,
+            transport="websockets" if websocket else "tcp",
             manual_ack=True,
         )
-        if urlsplit(self._where.url).scheme == "mqtts":
+        if websocket:
+            client.ws_set_options(path=url.path or "/mqtt")
+        if url.scheme in ("mqtts", "wss"):
             client.tls_set(ca_certs=self._where.ca_file, cert_reqs=ssl.CERT_REQUIRED)
         if self._where.username:
             client.username_pw_set(self._where.username, self._where.password)

@@ -231,11 +231,12 @@ def check_broker(sections: Sections, findings: Findings) -> None:
     if mqtt is None:
         findings.notice("没有 mqtt 一节:记录只留在本机", "no mqtt section: records stay on this machine")
         return
-    if mqtt.url.startswith("mqtt://") and not mqtt.insecure and not scalars.is_loopback(mqtt.url):
+    scheme = mqtt.url.partition("://")[0]
+    if scheme in ("mqtt", "ws") and not mqtt.insecure and not scalars.is_loopback(mqtt.url):
         findings.fault(
             ("mqtt", "url"),
-            "mqtt:// 不加密,只用于本机;请用 mqtts://,或明确写 insecure: true",
-            "mqtt:// is not encrypted and only for loopback; use mqtts://, or say insecure: true",
+            f"{scheme}:// 不加密,只用于本机;请用 {scheme}s://,或明确写 insecure: true",
+            f"{scheme}:// is not encrypted and only for loopback; use {scheme}s://, or say insecure: true",
         )
     for key, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
         if getattr(mqtt, key) and not getattr(mqtt, other):

@@ -111,8 +111,9 @@ class Gateway(Section):
 
 
 class Mqtt(Section):
-    url: Annotated[str, Form(scalars.broker, _like("string", pattern="^mqtts?://"))]
-    """mqtts://host:port; mqtt:// only to loopback unless insecure."""
+    url: Annotated[str, Form(scalars.broker, _like("string", pattern="^(mqtt|ws)s?://"))]
+    """mqtts://host:port, or wss://host:port/path: compressed where the broker agrees, path /mqtt unless given;
+    mqtt:// and ws:// only to loopback unless insecure."""
     username: Annotated[str | None, TEXT] = None
     password_file: Annotated[str | None, FILE] = None
     """File that holds the password; there is no key for the password itself."""
@@ -123,7 +124,7 @@ class Mqtt(Section):
     metered: Annotated[bool, BOOLEAN] = False
     """The uplink costs by volume (4G): no live values, backlog paced."""
     insecure: Annotated[bool, BOOLEAN] = False
-    """Allows mqtt:// beyond loopback."""
+    """Allows mqtt:// and ws:// beyond loopback."""
     auditors: list[Annotated[str, Form(scalars.verifier_key, _like("string", pattern=r"^[^+\s]+\+[0-9a-f]{8}\+"))]] = []
     """C2SP verifier keys whose receipts a record must have to count as delivered."""
 

@@ -245,7 +245,7 @@ def utc_text(moment_utc: datetime) -> str:
 
 
 def broker(value: str) -> str:
-    """`mqtts://host[:port]`; a password has no place in it."""
+    """`mqtts://host[:port]` or `wss://host[:port][/path]`; a password has no place in it."""
     url = _url(value)
     if "@" in url.netloc:
         raise Wrong(
@@ -253,9 +253,15 @@ def broker(value: str) -> str:
             "no user or password in it: use username and password_file",
         )
     names_port = ":" in url.netloc.rpartition("]")[2]
-    beside = url.path not in ("", "/") or url.query or url.fragment
-    if url.scheme not in ("mqtt", "mqtts") or not url.hostname or beside or (names_port and not _port_of(value)):
-        raise Wrong(f"{value!r} 要写成 mqtts://主机:端口", f"{value!r} must be mqtts://host:port")
+    websocket = url.scheme in ("ws", "wss")
+    known = websocket or url.scheme in ("mqtt", "mqtts")
+    path_fits = re.fullmatch(r"[!-~]*", url.path) if websocket else url.path in ("", "/")
+    beside = not path_fits or url.query or url.fragment
+    if not known or not url.hostname or beside or (names_port and not _port_of(value)):
+        raise Wrong(
+            f"{value!r} 要写成 mqtts://主机:端口 或 wss://主机:端口/路径",
+            f"{value!r} must be mqtts://host:port or wss://host:port/path",
+        )
     return value
 
 

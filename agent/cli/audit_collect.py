@@ -95,10 +95,11 @@ def listen(
 ) -> None:
     """经 MQTT 收集证据，可多个同时运行 / collect evidence over MQTT; several at once share the work."""
     parts = urlsplit(url)
-    if parts.scheme not in ("mqtt", "mqtts"):
-        raise click.UsageError(t("--mqtt 应为 mqtt:// 或 mqtts://", "--mqtt: mqtt:// or mqtts://"))
-    if parts.scheme == "mqtt" and parts.hostname not in _LOOPBACK and not insecure:
-        raise click.UsageError(t("远程请用 mqtts://，或加 --insecure", "mqtts:// beyond this machine, or --insecure"))
+    if parts.scheme not in ("mqtt", "mqtts", "ws", "wss"):
+        raise click.UsageError(t("--mqtt 应为 mqtts:// 或 wss://", "--mqtt: mqtts:// or wss://"))
+    if parts.scheme in ("mqtt", "ws") and parts.hostname not in _LOOPBACK and not insecure:
+        safe = f"{parts.scheme}s://"
+        raise click.UsageError(t(f"远程请用 {safe}，或加 --insecure", f"{safe} beyond this machine, or --insecure"))
     auditor = _auditor(cosign_key)
     writer = _writer(store)
     try:

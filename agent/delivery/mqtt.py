@@ -41,7 +41,8 @@ WINDOW = 20  # of unanswered publishes
 ARRIVED = 64  # messages that may wait to be looked at; receipts are retained, so a dropped one comes again
 ARRIVED_BYTES = 64 * 1024  # of a packet: far more than a receipt
 MALFORMED = (MQTTException, ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error, OSError)
-DEFAULT_PORT = {"mqtt": 1883, "mqtts": 8883}
+DEFAULT_PORT = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+DEFAULT_PATH = "/mqtt"  # of a WebSocket: what most brokers and clients take
 
 
 def keepalive_s(*, metered: bool) -> int:
@@ -66,6 +67,7 @@ class Broker:
     cert_file: str | None = None
     key_file: str | None = None
     metered: bool = False  # every byte is paid for: fewer pings
+    path: str | None = None  # of the WebSocket; None: plain MQTT
 
     @classmethod
     def of(cls, mqtt: dict[str, Any]) -> Broker:
@@ -73,9 +75,10 @@ class Broker:
         return cls(
             url.hostname or "127.0.0.1",
             url.port or DEFAULT_PORT[url.scheme],
-            url.scheme == "mqtts",
+            url.scheme in ("mqtts", "wss"),
             **{key: mqtt.get(key) for key in ("username", "password_file", "ca_file", "cert_file", "key_file")},
             metered=bool(mqtt.get("metered")),
+            path=(url.path or DEFAULT_PATH) if url.scheme in ("ws", "wss") else None,
         )
 
     def __str__(self) -> str:
@@ -118,6 +121,23 @@ class _Handshaking(ssl.SSLSocket):
             raise
 
 
+class _WebSocketClient(paho.Client):
+    """paho with our WebSocket instead of its own, which knows no compression."""
+
+    def __init__(self, broker: Broker, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._broker = broker
+
+    def _create_socket(self) -> Any:
+        from websockets.uri import WebSocketURI
+
+        from agent.delivery.websocket import WebSocket  # a megabyte and a half, of this kind of uplink alone
+
+        held: Any = super()._create_socket()
+        broker = self._broker
+        return WebSocket(held, WebSocketURI(broker.tls, broker.host, broker.port, broker.path or "", ""), ARRIVED_BYTES)
+
+
 class Connection:
     """One connection. `lost` says why it is no more, "" while it stands; `wake` is set whenever something happened."""
 
@@ -131,6 +151,7 @@ class Connection:
         self.sent_bytes = 0  # of topics and payloads
         self.unanswered: dict[int, float] = {}  # message id → when it was sent, seconds of time.monotonic
         self.subscribed = False
+        self.compressed = False  # whether the broker agreed to it
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._connected: asyncio.Future[None] = self._loop.create_future()
@@ -145,6 +166,11 @@ class Connection:
         """Publishes that may still be sent before an answer."""
         return self.window - len(self.unanswered)
 
+    @property
+    def _held(self) -> Any:
+        """The socket, TLS socket or WebSocket; None: not open, or lost."""
+        return self._client.socket()
+
     async def open(self) -> None:
         """Connects. Raises UplinkError."""
         limits = Properties(PacketTypes.CONNECT)
@@ -156,12 +182,12 @@ class Connection:
             connect = partial(self._client.connect, *where, clean_start=True, properties=limits)
             self._reaching = self._loop.run_in_executor(None, connect)
             await asyncio.shield(self._reaching)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, UplinkError) as error:
             raise UplinkError(f"{self.broker}: {error}") from error
-        held = self._client.socket()
-        if not isinstance(held, socket.socket):  # TLS 1.3: a refused certificate shows only after the handshake
+        if self._held is None:  # TLS 1.3: a refused certificate shows only after the handshake
             raise UplinkError(f"{self.broker}: {self.lost or 'closed the connection at once'}")
-        self._loop.add_reader(held, self._do, self._read)
+        self.compressed = getattr(self._held, "compressed", False)
+        self._loop.add_reader(self._held, self._do, self._read)
         self._tend()
         await self._connected
 
@@ -208,14 +234,15 @@ class Connection:
             await asyncio.wait([self._reaching])  # a cancelled `open` leaves it at work: five seconds at most
         self._do(self._client.disconnect)
         for _ in range(GOODBYE_LOOKS):
-            if self._client.socket() is None:
+            if self._held is None:
                 break
             self._await_room()
             await asyncio.sleep(GOODBYE_S / GOODBYE_LOOKS)
         self._lose("closed")
 
     def _make(self, client_id: str, will: Will | None) -> paho.Client:
-        client = paho.Client(
+        make = paho.Client if self.broker.path is None else partial(_WebSocketClient, self.broker)
+        client = make(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -253,14 +280,24 @@ class Connection:
             work()
         except MALFORMED as error:
             self._lose(f"malformed packet: {error}")
+        except UplinkError as error:
+            self._lose(str(error))
         self._await_room()
 
     def _read(self) -> None:
         self._client.loop_read()
-        held = self._client.socket()
-        while isinstance(held, ssl.SSLSocket) and held.pending():  # decrypted already, so no longer readable
+        while hasattr(self._held, "pending") and self._held.pending():  # decrypted already, so no longer readable
             self._client.loop_read()
-            held = self._client.socket()
+
+    def _write(self) -> None:
+        self._client.loop_write()
+        if self._unsent:
+            self._held.flush()
+
+    @property
+    def _unsent(self) -> bool:
+        """Whether a WebSocket keeps something that the socket has not taken yet."""
+        return getattr(self._held, "unsent", False)
 
     def _tend(self) -> None:
         """Keeps the connection alive and finds out when it is not."""
@@ -268,19 +305,22 @@ class Connection:
         self._do(self._client.loop_misc)
 
     def _cork(self, corked: int) -> None:
-        held = self._client.socket()
-        if isinstance(held, socket.socket):
-            with contextlib.suppress(OSError):  # lost: whoever publishes next is told
+        held = self._held
+        with contextlib.suppress(OSError):  # lost: whoever publishes next is told
+            if isinstance(held, socket.socket):
                 held.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, corked)
+            elif held is not None:
+                held.cork(bool(corked))
+                self._await_room()
 
     def _await_room(self) -> None:
-        """While paho could not write everything, has the loop tell when the socket takes more."""
-        held = self._client.socket()
-        if self.lost or self._client.want_write() == self._writing or not isinstance(held, socket.socket):
+        """While not everything could be written, has the loop tell when the socket takes more."""
+        held = self._held
+        if self.lost or held is None or (self._client.want_write() or self._unsent) == self._writing:
             return
         self._writing = not self._writing
         if self._writing:
-            self._loop.add_writer(held, self._do, self._client.loop_write)
+            self._loop.add_writer(held, self._do, self._write)
         else:
             self._loop.remove_writer(held)
 
@@ -325,8 +365,8 @@ class Connection:
         if not self._connected.done():
             self._connected.set_exception(UplinkError(f"{self.broker}: {reason}"))
             self._connected.exception()  # seen: `open` may have failed before it came to wait for it
-        held = self._client.socket()
-        if isinstance(held, socket.socket):
+        held = self._held
+        if held is not None:
             self._let_go(held)
             held.close()
         self._wake.set()

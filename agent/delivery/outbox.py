@@ -120,6 +120,8 @@ class Outbox:
                 await connection.open()
                 self.connected = True
                 logger.info("broker reached broker=%s waiting=%d", self._broker, self.waiting)
+                if self._metered and self._broker.path and not connection.compressed:
+                    logger.warning("broker does not compress, a month costs as over mqtts:// broker=%s", self._broker)
                 since_ms = self._clock.boot_ms()
                 await self._drain(connection)
             except (RolledBack, StoreDamaged):

@@ -20,9 +20,10 @@ from agent.cli import cli  # the listeners run it in processes of their own
 from audit.cosign import create_key
 from audit.rows import LogId
 from audit.store import Store, StoreFault
+from bench.relay import Relay, relay
 from contract import topics
 from contract.note import verify_cosignature
-from simulators.broker import Address, available, embedded_broker
+from simulators.broker import available, embedded_broker
 
 pytestmark = pytest.mark.slow
 LOG = LogId("p-1", "gw-1", EPOCH)
@@ -30,8 +31,8 @@ TOPIC = "hubiao/v1/p-1/gateway/gw-1"
 assert cli.name == "cli"
 
 
-def listener(address: Address, store: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    words = ["--lang", "en", "audit", "listen", "--mqtt", address.url, "--store", str(store), *arguments]
+def listener(url: str, store: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    words = ["--lang", "en", "audit", "listen", "--mqtt", url, "--store", str(store), *arguments]
     command = [sys.executable, "-c", "from agent.cli import main; main()", *words]
     made = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert made.stderr is not None
@@ -73,7 +74,7 @@ async def test_a_listener_is_killed_under_load_and_nothing_is_lost_or_twice(tmp_
         client.connect(address.host, address.port)
         client.loop_start()
         client.subscribe(topics.receipt_filter("p-1", "gw-1"), qos=1)
-        running = [listener(address, store, "--cosign-key", str(tmp_path / "key")) for _ in range(2)]
+        running = [listener(address.url, store, "--cosign-key", str(tmp_path / "key")) for _ in range(2)]
         try:
             await asyncio.sleep(1.5)
             await publish(client, whole.records[:1500])
@@ -81,7 +82,7 @@ async def test_a_listener_is_killed_under_load_and_nothing_is_lost_or_twice(tmp_
             os.kill(running[1].pid, signal.SIGKILL)
             running[1].communicate()
             await publish(client, whole.records[1500:])
-            running[1] = listener(address, store, "--cosign-key", str(tmp_path / "key"))
+            running[1] = listener(address.url, store, "--cosign-key", str(tmp_path / "key"))
             client.publish(f"{TOPIC}/checkpoint", whole.checkpoint().encode(), qos=1, retain=True)
             await until("all are stored", lambda: held(store) == len(whole.records))
             await until("a receipt", lambda: receipts)
@@ -104,7 +105,7 @@ async def test_what_came_while_the_listener_was_down_arrives_when_it_is_back(tmp
         client.connect(address.host, address.port)
         client.loop_start()
         for part in (whole.records[:20], whole.records[20:]):
-            process = listener(address, tmp_path / "store", "--json")
+            process = listener(address.url, tmp_path / "store", "--json")
             await asyncio.sleep(1.0)
             await publish(client, part[:10])
             await until("live ones", lambda part=part: held(tmp_path / "store") >= whole.records.index(part[0]) + 10)
@@ -113,8 +114,23 @@ async def test_what_came_while_the_listener_was_down_arrives_when_it_is_back(tmp
             assert process.returncode == 0
             assert json.loads(output)["new"] >= 10
             await publish(client, part[10:])
-        process = listener(address, tmp_path / "store", "--for", "3s")
+        process = listener(address.url, tmp_path / "store", "--for", "3s")
         await until("all", lambda: held(tmp_path / "store") == 40)
+        await asyncio.to_thread(process.communicate, timeout=10)
+        client.disconnect()
+        client.loop_stop()
+
+
+async def test_a_listener_comes_over_a_websocket_too(tmp_path: Path) -> None:
+    whole = SmallLog.make(20)
+    async with embedded_broker("mosquitto") as address, relay(Relay(address.port)) as port:
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        client.connect(address.host, address.port)
+        client.loop_start()
+        process = await asyncio.to_thread(listener, f"ws://127.0.0.1:{port}/mqtt", tmp_path / "store")
+        await publish(client, whole.records)
+        await until("all are stored", lambda: held(tmp_path / "store") == 20)
+        process.terminate()
         await asyncio.to_thread(process.communicate, timeout=10)
         client.disconnect()
         client.loop_stop()
@@ -136,7 +152,7 @@ async def test_two_auditors_at_one_broker_take_nothing_from_each_other(tmp_path:
         client.connect(address.host, address.port)
         client.loop_start()
         stores = [tmp_path / "county", tmp_path / "province"]
-        running = [listener(address, store) for store in stores]
+        running = [listener(address.url, store) for store in stores]
         try:
             await publish(client, whole.records)
             await until("both hold all", lambda: [held(store) for store in stores] == [60, 60])

@@ -43,7 +43,7 @@ class Sender:
         self._commits: set[asyncio.Task[None]] = set()
         self.outbox = Outbox(
             log,
-            Broker("127.0.0.1", port, False),
+            Broker("127.0.0.1", port, False, path=options.pop("path", None)),
             options.pop("clock", RealClock(trusted=True)),
             options.pop("interval_s", 900),
             lambda *what: self.refused.append(what),

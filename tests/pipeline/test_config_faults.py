@@ -359,6 +359,18 @@ PARKS: dict[str, tuple[str, list[str]]] = {
         "park: {id: p}\ngateway: {id: g}\nmqtt: {url: «mqtt://broker.example}\n",
         ["mqtt.url"],
     ),
+    "a plain WebSocket to the world": (
+        "park: {id: p}\ngateway: {id: g}\nmqtt: {url: «ws://broker.example/mqtt}\n",
+        ["mqtt.url"],
+    ),
+    "a WebSocket with a question": (
+        "park: {id: p}\ngateway: {id: g}\nmqtt: {url: «'wss://broker.example/mqtt?token=x'}\n",
+        ["mqtt.url"],
+    ),
+    "a path without a WebSocket": (
+        "park: {id: p}\ngateway: {id: g}\nmqtt: {url: «mqtts://broker.example/mqtt}\n",
+        ["mqtt.url"],
+    ),
     "a password in the file": (
         "park: {id: p}\ngateway: {id: g}\nmqtt: {url: mqtts://b, «password: x}\n",
         ["mqtt.password"],

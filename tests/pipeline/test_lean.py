@@ -20,6 +20,7 @@ urllib.request.getproxies()
 print(urllib.request is sys.modules["urllib.request"], "http.client" in sys.modules)
 """
 NOT_WANTED = {"pydantic", "ruamel", "sqlite_utils", "microdot", "prometheus_client", "openpyxl", "simulators", "audit"}
+NOT_WANTED |= {"websockets", "agent.delivery.websocket"}  # until the broker's URL is ws:// or wss://
 HARDLY_USED = {"http.client", "email", "tempfile", "shutil", "bz2", "difflib", "statistics"}
 
 

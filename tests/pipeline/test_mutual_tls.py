@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ import pytest
 
 from agent.delivery.mqtt import Broker, Connection, UplinkError, Will
 from bench.evidence_auditor import free_port, mosquitto
+from bench.relay import Relay, relay
+from simulators.broker import embedded_broker
 
 pytestmark = [
     pytest.mark.skipif(
@@ -99,6 +102,18 @@ async def _reach(broker: Broker) -> bool:
 
 async def test_with_its_certificate_the_gateway_is_let_in(site: Site) -> None:
     assert await _reach(site.broker)
+
+
+async def test_a_websocket_asks_for_the_same_certificates(site: Site) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(site.ours.file))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(*site.ours.issue("relay"))
+    async with embedded_broker("mosquitto") as address, relay(Relay(address.port), context) as port:
+        over = replace(site.broker, port=port, path="/mqtt")
+        assert await _reach(over)
+        for broker in (replace(over, cert_file=None, key_file=None), replace(over, ca_file=str(site.theirs.file))):
+            with pytest.raises(UplinkError):
+                await _reach(broker)
 
 
 async def test_without_a_certificate_or_with_one_of_another_authority_it_is_not(site: Site) -> None:
