@@ -54,6 +54,7 @@ class Wire:
     tick_ms: int = 60_000
     keeps: str = ""  # what its meters remember: `load_profile`, `freeze`
     others: dict[int, dict[str, Any]] = field(default_factory=dict)  # number → bench.rack.Keeps of its own
+    spread: int = 0  # as bench.rack's
     tcp: bool = False  # behind a converter on loopback instead of a pseudo-terminal
 
 
@@ -73,6 +74,7 @@ class Accounted(Bus):
             tick_ms=wire.tick_ms,
             keeps=Keeps(wire.keeps),
             others={int(number): Keeps(**keeps) for number, keeps in wire.others.items()},
+            spread=wire.spread,
         )
         super().__init__("bench", [self.rack], settings, now_ms=now_ms, fifo=wire.fifo)
         self._gap_s = self._seconds(1) * MODBUS_GAP if wire.protocol == "modbus" else 0.0

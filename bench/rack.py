@@ -23,6 +23,7 @@ TICK_MS = 60_000  # a count of each register
 UTC_OFFSET_MS = 28_800_000  # of the meters' clocks
 MOST_KEPT = 4  # load records in one answer, which is one frame then
 BASE = 300_000  # counts: registers of as many digits as after some years
+SPREAD, MOST_SPREAD = 7_919_731, 900_000
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class Rack:
     tick_ms: int = TICK_MS
     keeps: Keeps = field(default_factory=Keeps)
     others: dict[int, Keeps] = field(default_factory=dict)  # number → what it keeps instead
+    spread: int = 0  # makes registers differ from those of the same numbers on other lines
     _frames: Parser = field(default_factory=Parser)
     _requests: RequestParser = field(default_factory=RequestParser)
 
@@ -74,7 +76,7 @@ class Rack:
     def counts(self, number: int, at_ms: int) -> list[int]:
         """Total and four tariffs in 0.01 kWh; the fourth runs."""
         running = at_ms // self.tick_ms % 10_000_000
-        tariffs = [BASE + 1000 * number * n for n in range(1, 5)]
+        tariffs = [BASE + 1000 * number * n + SPREAD * self.spread * number * n % MOST_SPREAD for n in range(1, 5)]
         tariffs[3] += running
         return [sum(tariffs), *tariffs]
 

@@ -2,6 +2,7 @@
 
     20 lines × 3 meters ── agent ══ TLS ══▶ proxy ── plain ──▶ broker
                                             └ TCP_INFO of the agent's socket: bytes and segments both ways
+    --compressed: the agent's URL is wss://, and the proxy is `bench.relay`, which inflates
 
     a month = bytes of a slot × 96 × 30 + day records (as predicted) + pings of the idle time, TCP and IP headers too
 
@@ -27,9 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.delivery.mqtt import KEEPALIVE_METERED_S
-from agent.uplink import PING_BYTES, day_bytes, predict_uplink
+from agent.uplink import PING_BYTES, predict_uplink, slot_and_day_bytes
 from bench.paced import Paced, Wire
 from bench.parks import text
+from bench.relay import Relay
 from bench.running import exported, running
 from config.load import load
 from simulators.broker import embedded_broker
@@ -63,14 +65,13 @@ class Count:
 
 
 @dataclass(slots=True)
-class Counter:
-    """The proxy. Takes one connection at a time."""
+class Proxy:
+    """Takes one connection at a time."""
 
-    port: int
     broker_port: int
-    context: ssl.SSLContext
     held: Any = None
-    count: Count = field(default_factory=Count)
+    up: list[bytes] = field(default_factory=list)  # MQTT as it came
+    down_bytes: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.held = writer.get_extra_info("socket")
@@ -79,23 +80,27 @@ class Counter:
 
     async def _up(self, reader: asyncio.StreamReader, onward: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
-            self.count.mqtt_up += len(data)
-            self.count.pings += data == PING
+            self.up.append(data)
             onward.write(data)
         onward.close()
 
     async def _down(self, back: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await back.read(65536):
-            self.count.mqtt_down += len(data)
-            await asyncio.sleep(DELAY_S)
+            self.down_bytes += len(data)
+            await _on_the_way()
             writer.write(data)
         writer.close()
 
-    def look(self) -> Count:
-        info = self.held.getsockopt(6, 11, TCP_INFO_BYTES)  # IPPROTO_TCP, TCP_INFO
-        acked, received = struct.unpack_from("=QQ", info, ACKED)
-        out, into = struct.unpack_from("=II", info, SEGMENTS_OUT)
-        return Count(acked + received, out + into, self.count.mqtt_up, self.count.mqtt_down, self.count.pings)
+
+async def _on_the_way() -> None:
+    await asyncio.sleep(DELAY_S)
+
+
+def look(proxy: Proxy | Relay) -> Count:
+    info = proxy.held.getsockopt(6, 11, TCP_INFO_BYTES)  # IPPROTO_TCP, TCP_INFO
+    acked, received = struct.unpack_from("=QQ", info, ACKED)
+    out, into = struct.unpack_from("=II", info, SEGMENTS_OUT)
+    return Count(acked + received, out + into, sum(map(len, proxy.up)), proxy.down_bytes, proxy.up.count(PING))
 
 
 def certificate(directory: Path) -> tuple[Path, ssl.SSLContext]:
@@ -109,27 +114,27 @@ def certificate(directory: Path) -> tuple[Path, ssl.SSLContext]:
     return cert, context
 
 
-async def measure(meters: int, slots: int) -> dict[str, Any]:
+async def measure(meters: int, slots: int, *, compressed: bool) -> dict[str, Any]:
     a_line = 3
-    child = await Paced.start([Wire("dlt645", 9600, "8E1", a_line, tick_ms=TICK_MS) for _ in range(meters // a_line)])
+    wires = [Wire("dlt645", 9600, "8E1", a_line, tick_ms=TICK_MS, spread=1 + n) for n in range(meters // a_line)]
+    child = await Paced.start(wires)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         directory = Path(name)
         cert, context = certificate(directory)
         async with embedded_broker("mosquitto") as broker:
-            counter = Counter(0, int(broker.url.rpartition(":")[2]), context)
-            server = await asyncio.start_server(counter.serve, "127.0.0.1", 0, ssl=context)
-            counter.port = server.sockets[0].getsockname()[1]
+            proxy = Relay(broker.port, delay=_on_the_way) if compressed else Proxy(broker.port)
+            server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=context)
+            url = f"{'wss' if compressed else 'mqtts'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
             def yaml(interval: str) -> str:
-                url = f"mqtts://127.0.0.1:{counter.port}"
                 mqtt = f'{{url: "{url}", ca_file: {cert}, metered: true}}'
                 return text(child.ports, a_line, "dlt645-2007", framing="8E1", mqtt=mqtt, interval=interval, data=name)
 
             async with running(yaml("1min"), directory):
                 await asyncio.sleep((WARM_SLOTS + 1) * 60 + 45 - time.time() % 60)
-                before = counter.look()
+                before = look(proxy)
                 await asyncio.sleep(slots * 60)
-                seen = counter.look().since(before)
+                seen = look(proxy).since(before)
             server.close()
             readings = [record["quality"] for record in exported(directory / "park.yaml", "reading") if record["slot"]]
         (directory / "month.yaml").write_text(yaml("15min"), encoding="utf-8")
@@ -142,7 +147,8 @@ async def measure(meters: int, slots: int) -> dict[str, Any]:
 def _month(seen: Count, slots: int, config: dict[str, Any]) -> dict[str, Any]:
     slot = (seen.on_the_wire - seen.pings * PING_BYTES) / slots
     pings = 86_400 // KEEPALIVE_METERED_S  # a day; few of them fall into a minute with a slot
-    month_mb = DAYS * (SLOTS_A_DAY * slot + pings * PING_BYTES + day_bytes(config)) / 1e6
+    _, day = slot_and_day_bytes(config)
+    month_mb = DAYS * (SLOTS_A_DAY * slot + pings * PING_BYTES + day) / 1e6
     predicted_mb = float(predict_uplink(config))
     return {
         "meters": len(config["meters"]),
@@ -161,8 +167,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--meters", type=int, default=60)
     parser.add_argument("--slots", type=int, default=5)
+    parser.add_argument("--compressed", action="store_true", help="over wss:// to a relay that agrees to compress")
     options = parser.parse_args()
-    sys.stdout.write(json.dumps(asyncio.run(measure(options.meters, options.slots))) + "\n")
+    sys.stdout.write(
+        json.dumps(asyncio.run(measure(options.meters, options.slots, compressed=options.compressed))) + "\n"
+    )
 
 
 if __name__ == "__main__":

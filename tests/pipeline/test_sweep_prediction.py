@@ -105,9 +105,13 @@ def test_a_line_without_meters_takes_no_time(tmp_path: Path) -> None:
     assert [(line["sweep_s"], line["fits"]) for line in predict_sweep(config(file))] == [(0, True)]
 
 
-def uplink(tmp_path: Path, meters: int, *, interval: str = "15min", metered: bool = False) -> Decimal:
+def uplink(
+    tmp_path: Path, meters: int, *, interval: str = "15min", metered: bool = False, scheme: str = "mqtt"
+) -> Decimal:
     file = site(tmp_path, meters, interval=interval)
-    file.write_text(f"mqtt: {{url: 'mqtt://127.0.0.1', metered: {str(metered).lower()}}}\n" + file.read_text("utf-8"))
+    file.write_text(
+        f"mqtt: {{url: '{scheme}://127.0.0.1', metered: {str(metered).lower()}}}\n" + file.read_text("utf-8")
+    )
     return predict_uplink(config(file))
 
 
@@ -123,6 +127,15 @@ def test_a_metered_uplink_is_pinged_every_120_s_instead_of_30_and_has_no_live_va
     assert looks[0] < 1
     a_meter = (looks[1] - looks[0]) * 10**6 / 30 / 96 / 10
     assert 100 < a_meter < 200  # bytes of an instant and five registers
+
+
+def test_a_websocket_is_foreseen_compressed_and_the_same_each_time(tmp_path: Path) -> None:
+    plain = uplink(tmp_path, 60, scheme="mqtts", metered=True)
+    first, again = (uplink(tmp_path, 60, scheme="wss", metered=True) for _ in range(2))
+    assert first == again
+    assert plain / 9 < first < plain / 5
+    salts_and_hashes = 96 * 30 * 121 * (16 + 32)  # of 60 readings, 60 intervals and a balance: nothing shortens these
+    assert first > Decimal(salts_and_hashes) / 10**6
 
 
 def test_check_says_yes_with_exit_code_0(tmp_path: Path) -> None:
