@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -33,6 +32,7 @@ from agent.evidence.store import Store
 from contract import note, topics, tree
 from contract.records import Config, Exchanged, Reading, Source, instant, slot_instant
 from drivers.clock import Clock
+from simulators.broker import mosquitto_program
 
 PARK, GATEWAY = "xihu-01", "gw-1"
 KEY = SigningKey(bytes(range(32)))
@@ -201,7 +201,7 @@ def free_port() -> int:
 @contextmanager
 def mosquitto(directory: Path, port: int, extra: str = "") -> Iterator[int]:
     """A mosquitto of our own with more configuration lines; gives its process id."""
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    program = mosquitto_program()
     assert program, "this needs mosquitto"
     directory.mkdir(parents=True, exist_ok=True)
     os.chmod(directory, 0o755)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -14,10 +13,11 @@ import pytest
 from played import Played, demo_config, play
 from stranger import Stranger, seconds
 
+from simulators.broker import mosquitto_program
 from simulators.faults import Fault
 
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-BROKERS = ["iotcore", pytest.param("mosquitto", marks=pytest.mark.skipif(not MOSQUITTO, reason="no mosquitto"))]
+WITHOUT = pytest.mark.skipif(mosquitto_program() is None, reason="no mosquitto")
+BROKERS = ["iotcore", pytest.param("mosquitto", marks=WITHOUT)]
 HOUR_MS = 3_600_000
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from bench.evidence_broker import campaign
+from simulators.broker import mosquitto_program
 
 KINDS = (
     "acknowledges and drops all, for a while",
@@ -17,7 +16,7 @@ KINDS = (
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin"), reason="no mosquitto")
+@pytest.mark.skipif(mosquitto_program() is None, reason="no mosquitto")
 async def test_a_broker_that_lies_is_given_everything_until_the_auditor_is_complete() -> None:
     found = await campaign(1, 7, list(KINDS))
     for kind, counts in found.items():

@@ -16,11 +16,11 @@ import pytest
 from agent.delivery.mqtt import Broker, Connection, UplinkError, Will
 from bench.evidence_auditor import free_port, mosquitto
 from bench.relay import Relay, relay
-from simulators.broker import embedded_broker
+from simulators.broker import embedded_broker, mosquitto_program
 
 pytestmark = [
     pytest.mark.skipif(
-        not shutil.which("openssl") or not shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin"),
+        shutil.which("openssl") is None or mosquitto_program() is None,
         reason="no openssl or no mosquitto",
     ),
     # paho leaves the socket of a failed handshake to the garbage collector
