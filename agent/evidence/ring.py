@@ -33,6 +33,7 @@ PRAGMAS = (
     "PRAGMA journal_size_limit=-1",
     "PRAGMA busy_timeout=5000",  # a reader may be finishing the WAL of an agent that was killed
 )
+_KEPT = ("user_version", "application_id")  # where the size of the ring stands
 _KEEP_SIZE = 1  # fallocate(2): reserve blocks, leave the length alone
 _LASTING = frozenset({"config", "boot", "anchor", "witness", "pruned"})
 
@@ -66,18 +67,24 @@ def reserve(database: Path) -> None:
 
 
 def prepared_mb(database: Path) -> int:
-    """Size of the ring that `prepare` set, 0 if none; SQLite keeps it for us as `user_version`, byte 60 of the file."""
+    """Size of the ring that `prepare` set, 0 if none.
+
+    SQLite keeps it for us twice, as `user_version` and `application_id`, bytes 60 and 68 of the file. Of a header that
+    was damaged the greater counts: a smaller ring would give up at once what nobody else holds.
+    """
     try:
         with database.open("rb") as file:
-            return int.from_bytes(file.read(64)[60:64], "big")
+            header = file.read(72)
     except FileNotFoundError:
         return 0
+    return max(int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
 
 
 def prepare(database: Path, megabytes: int) -> None:
     """Sets the size of the ring of a store that no agent uses."""
     db = sqlite3.connect(database)
-    db.execute(f"PRAGMA user_version={megabytes:d}")
+    for kept in _KEPT:
+        db.execute(f"PRAGMA {kept}={megabytes:d}")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
     _reserve(database, megabytes << 20)
@@ -87,7 +94,7 @@ def prepare(database: Path, megabytes: int) -> None:
 def limit(db: sqlite3.Connection, *, tight: bool) -> None:
     """Sets how large the file may grow: to the ring's size, or, on a full disk, not at all."""
     page = int(db.execute("PRAGMA page_size").fetchone()[0])
-    megabytes = int(db.execute("PRAGMA user_version").fetchone()[0])
+    megabytes = max(int(db.execute(f"PRAGMA {kept}").fetchone()[0]) for kept in _KEPT)
     pages = ((megabytes or RING_MB) << 20) // page
     if tight and not megabytes:
         pages = min(pages, int(db.execute("PRAGMA page_count").fetchone()[0]))

@@ -201,6 +201,23 @@ def test_a_damaged_header_does_not_make_the_store_reserve_the_whole_disk(tmp_pat
     assert path.stat().st_blocks * 512 >= 16 << 20
 
 
+@pytest.mark.parametrize("at", [60, 68])
+def test_a_damaged_header_does_not_make_the_ring_smaller(tmp_path: Path, at: int) -> None:
+    """Else the next commit would give up what nobody else holds."""
+    with_log(tmp_path, _epoch)
+    path = tmp_path / DATABASE
+    ring.prepare(path, 4)
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write((1).to_bytes(4, "big"))
+    with_log(tmp_path, lambda _store, log: sweeps(log, 150, meters=100))
+    assert [seq for seq, record, _ in _rows(tmp_path) if record is None] == []
+    assert path.stat().st_size > 1 << 20
+    ring.prepare(path, 1)
+    with_log(tmp_path, lambda _store, log: sweeps(log, 10, meters=100, first=150))
+    assert [seq for seq, record, _ in _rows(tmp_path) if record is None], "but a person may make it smaller"
+
+
 def test_on_a_full_ring_the_oldest_bodies_go_all_hashes_stay_and_a_record_says_which(tmp_path: Path) -> None:
     async def fill(_store: Store, log: Log) -> int:
         await sweeps(log, 120, meters=100)
