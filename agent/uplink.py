@@ -36,7 +36,8 @@ from contract.topics import CONTENT_TYPE, topic
 DAY_S = 86_400
 MONTH_DAYS = 30
 MESSAGE_BYTES = 80  # PUBLISH and PUBACK 16, TLS 24, somewhat less than a TCP segment of 52
-WINDOW_BYTES = 380  # of a deflated window: WebSocket, TLS, TCP and IP, and its answers
+WINDOW_BYTES = 280  # of a deflated window: WebSocket, TLS, TCP and IP, and its answers
+SLOT_BYTES = 1000  # the same of what is sent between full windows, as a slot is committed in several goes
 PING_BYTES = 250  # PINGREQ and PINGRESP in TLS, four segments
 CHECKPOINT_BYTES = 330
 CHECKPOINT_NEW = 200  # hex digits for what of it is new each time, root and signature
@@ -71,7 +72,7 @@ def _plain(messages: Sequence[bytes]) -> int:
 
 
 def _deflated(context: Any, messages: Sequence[bytes]) -> int:
-    total = 0
+    total = SLOT_BYTES
     for first in range(0, len(messages), WINDOW):
         data = context.compress(b"".join(messages[first : first + WINDOW])) + context.flush(zlib.Z_SYNC_FLUSH)
         total += len(data) + WINDOW_BYTES
@@ -160,13 +161,18 @@ class _Stream:
         )
 
     def _exchanged(self, meter: Mapping[str, Any], part: Traffic) -> Exchanged:
-        """A question and what answers it: address and the like are the same each time, values and checksum are not."""
+        """A question and what answers it: address and the like are the same each time, so is a value's highest byte."""
         same = str(meter["address"] or meter["id"]).encode().hex() * part.reply
         head = REPLY_HEAD.get(meter["protocol"], DLT645_HEAD)
-        values = "".join(self._random.choices(CODED, k=2 * (part.reply - head)))
-        return Exchanged(same[: 2 * part.request], same[: 2 * head] + values, self._boot_ms())
+        values = "".join(f"{''.join(self._random.choices(CODED, k=6))}33" for _ in range(part.reply))
+        reply = same[: 2 * head] + values[: 2 * (part.reply - head)]
+        return Exchanged(same[: 2 * part.request], reply, self._boot_ms())
 
     def _interval(self, tenant: str | None, points: list[str]) -> Interval:
+        segments = [
+            Segment(point, point, "import", Decimal(40), Decimal(1), *self._energy(), "measured", *self._seqs())
+            for point in points
+        ]
         return Interval(
             tenant=tenant,
             point=None if tenant else points[0],
@@ -175,12 +181,9 @@ class _Stream:
             end=SLOT,
             period="valley",
             schedule="zj-2026@1",
-            kwh=self._kwh(),
+            kwh=sum((segment.kwh for segment in segments), Decimal(0)),
             quality="measured",
-            segments=[
-                Segment(point, point, "import", Decimal(40), Decimal(1), *self._energy(), "measured", *self._seqs())
-                for point in points
-            ],
+            segments=segments,
         )
 
     def _day(self, tenant: str | None, points: list[str]) -> Day:
@@ -219,9 +222,9 @@ class _Stream:
         return Decimal(self._random.randrange(10**6, 10**7)).scaleb(-2)
 
     def _energy(self) -> tuple[Decimal, Decimal, Decimal]:
-        """Registers at the start and at the end, and the energy, which is as long as they are after multiplication."""
-        start = self._kwh()
-        return start, start + self._random.randrange(10), self._kwh()
+        """Registers at the start and at the end, and the energy of a slot."""
+        start, counts = self._kwh(), self._random.randrange(10, 100)
+        return start, start + Decimal(counts).scaleb(-2), Decimal(40 * counts).scaleb(-2)
 
     def _next(self) -> int:
         self._count += 1

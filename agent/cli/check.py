@@ -91,11 +91,13 @@ def _show(config: dict[str, Any], lines: list[dict[str, Any]], uplink: float | N
     yes, no = t("是", "yes"), t("否", "no")
     table(head, [(line["id"], line["meters"], line["sweep_s"], yes if line["fits"] else no) for line in lines])
     counts = {key: len(config[key]) for key in ("meters", "points", "tenancies")}
+    websocket = (config["private"].get("mqtt") or {}).get("url", "").startswith("ws")
+    agreed = t(",代理须同意压缩", " if the broker agrees to compress") if websocket else ""
     click.echo(
         t(
             f"配置有效:{counts['meters']} 块表,{counts['points']} 个计量点,{counts['tenancies']} 段租用;"
-            f"上行约 {uplink} MB/月",
+            f"上行约 {uplink} MB/月{agreed}",
             f"the configuration is good: {counts['meters']} meters, {counts['points']} points, "
-            f"{counts['tenancies']} tenancies; about {uplink} MB a month on the uplink",
+            f"{counts['tenancies']} tenancies; about {uplink} MB a month on the uplink{agreed}",
         )
     )

@@ -110,6 +110,11 @@ class Outbox:
         """Topics and payloads sent since the start, repetitions included."""
         return self._sent_before + (0 if self._connection is None else self._connection.sent_bytes)
 
+    @property
+    def compressed(self) -> bool:
+        """Whether the broker agreed to it, on the connection that stands."""
+        return self._connection is not None and self._connection.compressed
+
     async def run(self) -> None:
         """Connects, sends, reconnects with growing pauses; the agent goes on without it."""
         attempt = 0

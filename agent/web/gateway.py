@@ -32,6 +32,7 @@ def _uplink(snapshot: Snapshot, kept: Kept, say: Say) -> Html:
         uplink = say("未配置,记录只留在本机", "none: records stay on this machine")
     else:
         uplink = say("已连接", "connected") if snapshot.connected else say("断开", "down")
+        uplink += say(",已压缩", ", compressed") if snapshot.compressed else ""
     waiting = "–" if snapshot.waiting is None else str(snapshot.waiting)
     return facts(
         [
@@ -51,9 +52,10 @@ def _traffic(snapshot: Snapshot, say: Say) -> str:
     if snapshot.sent_bytes is None:
         return "–"
     sent, days = snapshot.sent_bytes / 10**6, snapshot.life_s / DAY_S
+    before = say("(压缩前)", " before compression") if snapshot.compressed else ""
     return say(
-        f"启动 {days:.1f} 天以来 {sent:.1f} MB;预计每月 {snapshot.uplink_mb} MB",
-        f"{sent:.1f} MB in {days:.1f} days since the start; foreseen {snapshot.uplink_mb} MB a month",
+        f"启动 {days:.1f} 天以来 {sent:.1f} MB{before};预计每月 {snapshot.uplink_mb} MB",
+        f"{sent:.1f} MB{before} in {days:.1f} days since the start; foreseen {snapshot.uplink_mb} MB a month",
     )
 
 

@@ -126,6 +126,7 @@ class Snapshot:
     balances: Row[Whose, Written]  # start of the step → the park's balance, of two days
     data: Path
     signs: str = ""  # unchanged as long as no line below the headline can have changed
+    compressed: bool = False  # the uplink; sent_bytes are before that
 
     def counted(self) -> dict[State, int]:
         """How many meters are in which state."""
@@ -211,6 +212,7 @@ class Looker:
             balances=Row(agent.books.kept.balances.copy() if with_books else Shelves(), PARK),
             data=self.data,
             signs=signs,
+            compressed=outbox is not None and outbox.compressed,
         )
 
     def _placed(self, slot_s: int) -> dict[str, Point]:

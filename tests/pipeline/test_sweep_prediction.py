@@ -147,6 +147,13 @@ def test_check_says_yes_with_exit_code_0(tmp_path: Path) -> None:
     assert answer["uplink_mb_month"] > 0
 
 
+def test_check_says_on_what_a_compressed_uplink_depends(tmp_path: Path) -> None:
+    file = site(tmp_path, 3)
+    assert "compress" not in check(file).stdout
+    file.write_text("mqtt: {url: 'wss://broker.example'}\n" + file.read_text("utf-8"))
+    assert "on the uplink if the broker agrees to compress" in check(file).stdout
+
+
 def test_check_ends_with_3_and_says_what_would_help_where_the_schedule_cannot_be_met(tmp_path: Path) -> None:
     file = site(tmp_path, 64, interval="1min")
     result = check(file)

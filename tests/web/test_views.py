@@ -50,6 +50,9 @@ def test_the_gateway_says_traffic_and_disk_in_words_that_fit() -> None:
     page = gateway_page(snapshot([meter(1)]), EN, kept)
     for words in ("12.3 MB in 1.0 days", "foreseen 35.8 MB a month", "2.1 MiB", "74.1 GiB", "more than ten years"):
         assert words in page
+    compressed = gateway_page(replace(snapshot([meter(1)]), compressed=True), EN, kept)
+    assert "connected, compressed" in compressed
+    assert "12.3 MB before compression in 1.0 days" in compressed
     assert "about 40 days" in gateway_page(snapshot([meter(1)]), EN, replace(kept, room_days=40))
 
 
