@@ -30,6 +30,7 @@ from contract.plan import Plan, Point
 # (config record, reading record, one of its sources) → registers that its exchanges say; None where they cannot be read
 DecodeReading = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]], Mapping[str, Decimal] | None]
 
+ITS_OWN = frozenset({"live", "freeze", "load_profile"})  # methods by which a meter itself says the slot's value
 GAP_CHAIN_S = 3600
 MIN_TOLERANCE_MS = 500
 _EXCUSED = frozenset({"power", "clock", "disk"})  # gaps that could not be written while they lasted
@@ -154,7 +155,7 @@ class SlotRules:
     def _sources(self, seq: int, raw: Mapping[str, Any]) -> None:
         """Registers against what the meter said, and what it said against its bytes."""
         sources, method = raw["sources"], raw["method"]
-        if method == "live" and len(sources) == 1:
+        if method in ITS_OWN and len(sources) == 1:
             source = sources[0]
             if not _same_registers(raw["registers"], source["registers"]):
                 self._report("registers", seq, f"reading {seq}: the registers are not those of its source")
@@ -162,7 +163,7 @@ class SlotRules:
                 self._near(seq, raw, source)
         elif method == "interpolated" and len(sources) == 2 and raw["slot"] is not None:
             self._between(seq, raw, sources)
-        if "confirmed" in raw["checks"] and not any(source["confirm"] for source in sources) and method == "live":
+        if "confirmed" in raw["checks"] and not any(source["confirm"] for source in sources) and method in ITS_OWN:
             self._report("unconfirmed", seq, f"reading {seq}: no exchange confirms it")
         if self._decode_reading is None or not self._course.eras:
             return
@@ -193,7 +194,8 @@ class SlotRules:
             self._report("not_measured", seq, f"reading {seq} is measured without a clock")
             return
         off_ms = abs(records.parse_instant(source["read_at"]) - slot_of(raw["slot"]) * 1000)
-        off_ms += raw["clock_error_ms"] or 0
+        if raw["method"] == "live":
+            off_ms += raw["clock_error_ms"] or 0
         if interval_s and off_ms > max(MIN_TOLERANCE_MS, interval_s * 10):
             self._report("not_measured", seq, f"reading {seq} is measured {off_ms} ms off its slot")
 

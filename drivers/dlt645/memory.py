@@ -12,21 +12,19 @@ own date, which is read with it (nn counts back from now: a new freeze moves all
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from drivers.dlt645 import load_record, requests
+from drivers.dlt645 import requests
 from drivers.dlt645.frame import decode
 from drivers.dlt645.identifiers import wire
+from drivers.dlt645.kept import frozen, plain, recorded
 from drivers.dlt645.meter import FRAME_CHECKS, MOST_PARTS, Dlt645Meter
 from drivers.dlt645.plan import CLOCK, tariffs_add_up
 from drivers.errors import Refused, Unexpected
 from drivers.exchange import Answer, Exchange
-from drivers.quantities import RegisterValue, is_billing
 
-ENERGY_CLASS = 4  # of load records: active energies and combined reactive
 COUNT = requests.MOST_RECORDS
 MOST_SETTLEMENTS = 12
 UNUSED = "9999"  # a settlement moment that is none
@@ -63,10 +61,10 @@ class Dlt645Memory:
     async def has_load_profile(self) -> bool:
         """Whether the meter tells its latest record of energies."""
         try:
-            data, _ = await self._series(requests.load_records(self._meter.address, ENERGY_CLASS), "06040002")
+            data, _ = await self._series(requests.load_records(self._meter.address, requests.ENERGY_CLASS), "06040002")
         except Refused:
             return False
-        return any(record.value("import") is not None for record in _parse(data))
+        return any("import" in registers for registers in _recorded(data).values())
 
     async def load_records(self, since: str) -> list[Recorded]:
         """The records from an instant of the meter's clock on, at most eight; oldest first. One request, then another.
@@ -89,15 +87,15 @@ class Dlt645Memory:
         Raises Unexpected where there is filler, or two answers differ.
         """
         values, answer = await self._meter.read_item(f"0504FF{back:02X}")
-        at, registers = _frozen(values)
+        at, registers = frozen(values)
         stamp, stamped = await self._meter.read_item(f"050400{back:02X}")
         said, confirm = {}, [stamped]
         for name, content in HOURLY.items():
             if name == "import" or name in self._meter.needed:
                 total, again = await self._meter.read_item(f"0504{content}{back:02X}")
-                said[name] = _frozen(total)[1].get(name)
+                said[name] = frozen(total)[1].get(name)
                 confirm.append(again)
-        if at is None or _frozen(stamp)[0] != at or said != {name: registers.get(name) for name in said}:
+        if at is None or frozen(stamp)[0] != at or said != {name: registers.get(name) for name in said}:
             raise Unexpected(f"{self.id}: hourly freeze {back} says {at} {registers}, then {stamp} {said}")
         return Recorded(at, "freeze", registers, [answer], confirm, FRAME_CHECKS | {"confirmed"})
 
@@ -129,8 +127,8 @@ class Dlt645Memory:
         first, answer = await self._meter.read_item(content)
         second, again = await self._meter.read_item(content)
         after, stamped = await self._meter.read_item(date)
-        at, registers = _frozen(before)[0], _frozen(first)[1]
-        if at is None or _frozen(after)[0] != at or "import" not in registers or _frozen(second)[1] != registers:
+        at, registers = frozen(before)[0], frozen(first)[1]
+        if at is None or frozen(after)[0] != at or "import" not in registers or frozen(second)[1] != registers:
             raise Unexpected(f"{self.id}: freeze {kind} {back} says {before} {first}, then {second} {after}")
         agreed = {"tariff_sum"} if tariffs_add_up("import", registers) else set()
         checks = FRAME_CHECKS | {"confirmed"} | agreed
@@ -148,21 +146,17 @@ class Dlt645Memory:
             raise Unexpected(f"{self.id}: no settlement moment: {moment[0].value}")
         block, answer = await self._meter.read_item(f"0001FF{back:02X}")
         total, confirm = await self._meter.read_item(f"000100{back:02X}")
-        registers = {_plain(value.name): value.value for value in block if isinstance(value.value, Decimal)}
-        said = {_plain(value.name): value.value for value in total}
+        registers = {plain(value.name): value.value for value in block if isinstance(value.value, Decimal)}
+        said = {plain(value.name): value.value for value in total}
         if "import" not in registers or said.get("import") != registers["import"]:
             raise Unexpected(f"{self.id}: settlement {back} says {registers}, then {said}")
         return Recorded(at, "freeze", registers, [stated, answer], [confirm], FRAME_CHECKS | {"confirmed"})
 
     async def _records(self, since: str, count: int) -> tuple[dict[str, dict[str, Decimal]], list[Answer]]:
         """Registers by the record's time."""
-        exchange = requests.load_records(self._meter.address, ENERGY_CLASS, since=since, count=count)
+        exchange = requests.load_records(self._meter.address, requests.ENERGY_CLASS, since=since, count=count)
         data, answers = await self._series(exchange, "06040001")
-        found = {}
-        for record in _parse(data):
-            numbers = {value.name: value.value for value in record.values if isinstance(value.value, Decimal)}
-            found[record.at] = {name: number for name, number in numbers.items() if is_billing(name)}
-        return found, answers
+        return _recorded(data), answers
 
     async def _series(self, exchange: Exchange, di: str) -> tuple[bytes, list[Answer]]:
         """An answer with all its parts: the data behind DI, SEQ left out. Raises Refused, Unexpected, LineError."""
@@ -195,24 +189,8 @@ def settlement_moment(day_hour: str, now: str, back: int) -> str | None:
     return f"{months // 12:04d}-{months % 12 + 1:02d}-{day:02d} {hour:02d}:00"
 
 
-def _parse(data: bytes) -> list[load_record.LoadRecord]:
+def _recorded(data: bytes) -> dict[str, dict[str, Decimal]]:
     try:
-        return load_record.parse(data)
+        return recorded(data)
     except ValueError as error:
         raise Unexpected(f"load records: {error}", frame=data) from error
-
-
-def _frozen(values: list[RegisterValue]) -> tuple[str | None, dict[str, Decimal]]:
-    """Date and registers of a freeze, as far as it has them."""
-    at, registers = None, {}
-    for value in values:
-        if value.name == "freeze_at" and isinstance(value.value, str):
-            at = value.value
-        elif isinstance(value.value, Decimal):
-            registers[_plain(value.name)] = value.value
-    return at, registers
-
-
-def _plain(name: str) -> str:
-    """`freeze_import_t1` and `settlement_1_import_t1` are import_t1, then."""
-    return re.sub(r"^(freeze|settlement_\d+)_", "", name)

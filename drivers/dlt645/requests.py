@@ -21,6 +21,7 @@ READ_1997, FOLLOW_1997 = 0x01, 0x02
 
 USUAL_REGISTERS = 5  # of a tariff block: total and four tariffs; only predicts a length
 TARIFF_BLOCK = 15  # a block that could hold this many registers is one of tariffs
+ENERGY_CLASS = 4  # of load records: active energies and combined reactive
 MOST_RECORDS = 9  # some meters read N as BCD, some masters send a plain byte: the same up to 9
 LAST_SEQ = 0xFF  # is followed by 01, never 00
 

@@ -95,7 +95,12 @@ def test_frames_that_do_not_fit_the_meter_give_nothing_or_another_value(meter: s
     assert said.get("import") != Decimal("0.26")
 
 
-def test_other_methods_manual_meters_and_unknown_ones_are_not_judged() -> None:
-    assert decoded("total", TOTAL, method="freeze") is None
+def test_a_look_is_no_freeze_and_no_load_record() -> None:
+    assert decoded("total", TOTAL, method="freeze") == {}
+    assert decoded("total", TOTAL, method="load_profile") == {}
+
+
+def test_manual_readings_and_unknown_meters_are_not_judged() -> None:
+    assert decoded("total", TOTAL, method="manual") is None
     assert decoded("hand", TOTAL) is None
     assert decoded("nobody", TOTAL) is None

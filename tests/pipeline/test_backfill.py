@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ from drivers.dlt645.meter import Dlt645Meter
 from drivers.errors import Refused, Silent, Unexpected
 from drivers.exchange import Answer, Exchange
 from drivers.meter import Look
+from drivers.redecode import Redecoder
 from simulators.dlt645_meter import Dlt645Meter as Simulated
 from simulators.park import Truth
 
@@ -190,6 +192,28 @@ def test_daily_freezes_alone_give_the_midnights():
         (midnight + day * DAY_MS) // HOUR_MS for day in range(5)
     ]
     assert all("tariff_sum" in witness.checks for witness in witnesses)
+
+
+@pytest.mark.parametrize("lacks", [(), ("06",), ("06", "0504"), ("06", "05")])
+def test_what_a_meter_kept_is_decoded_again_from_its_frames_by_its_date(lacks: tuple[str, ...]):
+    """Load records in several frames, hourly and daily freezes, settlement days."""
+    play = Play()
+    if lacks:
+        play.wire.lacks(*lacks)
+    play.back_after(40 * DAY_MS if "05" in lacks else 3 * DAY_MS)
+    witnesses = play.work()
+    assert witnesses
+    assert lacks or any(len(witness.source.exchanges) > 1 for witness in witnesses)
+    decoded = Redecoder()
+    for witness in witnesses:
+        source, reading = asdict(witness.source), {"meter": "m1", "method": witness.method}
+        assert decoded(CONFIG | {"models": []}, reading, source) == witness.registers
+        again = decoded(CONFIG | {"models": []}, reading, source | {"exchanges": source["confirm"]})
+        assert again is not None
+        assert again.items() <= witness.registers.items()
+        if "05" not in lacks:  # a settlement bears no date
+            other = source | {"meter_clock": "2026-07-01 00:00:00"}
+            assert decoded(CONFIG | {"models": []}, reading, other) == {}
 
 
 def test_a_meter_that_remembers_nothing_gives_nothing():
