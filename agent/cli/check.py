@@ -37,7 +37,8 @@ def check(path: Path, online: bool, link_dir: Path | None, as_json: bool) -> Non
         from agent.schedule import predict_sweep
         from agent.uplink import predict_uplink
 
-        answers = _ask_all(loaded.config, link_dir) if online else None
+        slow = {line["id"] for line in predict_sweep(loaded.config) if line["memory_meters"]}
+        answers = _ask_all(loaded.config, link_dir, slow) if online else None
         delays_s = {one.meter: one.delay_s for one in answers or () if one.delay_s is not None}
         lines = predict_sweep(loaded.config, delays_s)
         uplink = float(predict_uplink(loaded.config))
@@ -45,7 +46,7 @@ def check(path: Path, online: bool, link_dir: Path | None, as_json: bool) -> Non
     for said in loaded.notices:
         notice(said.text(language()))
     for line in lines:
-        say_slow(line)
+        say_slow(line, None if answers is None else sum(bool(a.memory) for a in answers if a.line == line["id"]))
     if as_json:
         faults = [
             {"file": f.file, "line": f.line, "column": f.column, "key": f.key, "message": f.message(language())}
@@ -71,9 +72,9 @@ def check(path: Path, online: bool, link_dir: Path | None, as_json: bool) -> Non
         raise click.exceptions.Exit(FOUND)
 
 
-def _ask_all(config: dict[str, Any], link_dir: Path | None) -> list[Online]:
+def _ask_all(config: dict[str, Any], link_dir: Path | None, slow: set[str]) -> list[Online]:
     logging.getLogger("drivers").addHandler(logging.NullHandler())  # its faults are told below, for people
-    return asyncio.run(ask_all(config | {"lines": [at_links(line, link_dir) for line in config["lines"]]}))
+    return asyncio.run(ask_all(config | {"lines": [at_links(line, link_dir) for line in config["lines"]]}, slow))
 
 
 def _show_answers(answers: list[Online]) -> None:

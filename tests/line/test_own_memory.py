@@ -8,10 +8,14 @@ from random import Random
 import pytest
 from slotwise import LIMITS, SLOT_S, START_MS, by_slot, skew_ms, slots
 
+from agent.cli.check_online import Online, ask_line
 from agent.reading import Missed, Observation
 from agent.validation import confirmed
 from bench.paced import Accounted, Wire
+from bench.parks import park
 from bench.rack import Keeps
+from bench.virtual import played_line
+from drivers.clock import VirtualClock
 
 TOLERANCE_MS = 9_000
 
@@ -160,3 +164,15 @@ def test_a_line_that_fits_leaves_the_memories_alone() -> None:
     assert {one.method for sweep in by_slot(found).values() for one in sweep if isinstance(one, Observation)} == {
         "live"
     }
+
+
+def test_check_online_asks_the_meters_of_a_slow_line_for_their_memories() -> None:
+    wire = line_of(4, "freeze", others={2: {"kind": ""}, 3: {"kind": "load_profile", "off_ms": -15_000}})
+    config = asyncio.run(park(1, 4, "dlt645-2007", baud=2400, framing="8E1"))
+    clock = VirtualClock(START_MS)
+
+    async def scene() -> list[Online]:
+        line, _ = played_line(wire, clock)
+        return await ask_line(config, config["lines"][0], line, memories=True)
+
+    assert [one.memory for one in clock.run(scene())] == [True, False, False, True]

@@ -99,6 +99,21 @@ def test_a_slow_line_is_exact_where_the_looks_alone_fit_into_the_window(tmp_path
     assert line["exact"] is True
 
 
+def test_where_not_even_the_looks_fit_the_meters_own_records_are_foreseen(tmp_path: Path) -> None:
+    """Twice 22 bytes out and 48 back, 16 and 19 for the clock, four FE before each, 0.22 s each."""
+    [line] = predict_sweep(config(site(tmp_path, 64)))
+    a_meter = (2 * (22 + 48 + 8) + 16 + 19 + 8) * 11 / 2400 + 3 * 0.22
+    assert (line["memory_meters"], line["memory_s"]) == (64, pytest.approx(64 * a_meter, abs=0.1))
+    [line] = predict_sweep(config(site(tmp_path, 32)))
+    assert (line["memory_meters"], line["memory_s"]) == (0, 0)
+    [line] = predict_sweep(config(site(tmp_path, 64, interval="1min")))
+    assert line["memory_meters"] == int(30 / a_meter)
+    said = check(site(tmp_path, 64)).stderr
+    assert "up to 64 are asked behind the slot" in said
+    assert "only the meters can tell" in said
+    assert "own load record" not in check(site(tmp_path, 32)).stderr
+
+
 def test_a_line_without_meters_takes_no_time(tmp_path: Path) -> None:
     file = tmp_path / "site.yaml"
     file.write_text("park: {id: p}\ngateway: {id: g}\nlines: [{id: a, port: /dev/x}]\n")
