@@ -14,6 +14,7 @@ PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bytes on the wire of a confirmed tariff reading", ("bench.bytes",)),
     ("efficiency of lines, healthy and with dead meters", ("bench.line",)),
     ("slots of a slow line, 2400 baud, 32 meters", ("bench.slots",)),
+    ("the same with 64 that keep load records", ("bench.slots", "--meters", "64", "--memory", "load_profile")),
     ("64 lines behind TCP converters, 2,048 meters", ("bench.many",)),
     ("the event loop while the disk hangs", ("bench.stall",)),
     ("a month on a metered uplink, 60 meters", ("bench.uplink",)),

@@ -30,8 +30,8 @@ SPREAD, MOST_SPREAD = 7_919_731, 900_000
 class Keeps:
     """What a DL/T 645 meter keeps of its registers.
 
-    kind: `load_profile`, `freeze` (hourly ones, which may have another step), "" for nothing. late_ms: how long after
-    the instant it is there. off_ms: the meter's clock minus true time.
+    kind: `load_profile`, `freeze` (hourly ones, which may have another step), `timed` (freezes with tariffs), "" for
+    nothing. late_ms: how long after the instant it is there. off_ms: the meter's clock minus true time.
     """
 
     kind: str = ""
@@ -121,8 +121,10 @@ class Rack:
         if di in ("06040001", "06040002") and keeps.kind == "load_profile":
             return self._records(di, parameters, number, keeps, newest)
         if di[:4] == "0504" and di[4:6] in ("FF", "00", "01") and keeps.kind == "freeze":
-            stamp, count = self._kept(number, keeps, newest + 1 - int(di[6:], 16))
-            return {"FF": stamp + count + _bcd(0), "00": stamp, "01": count}[di[4:6]]
+            stamp, counts = self._kept(number, keeps, newest + 1 - int(di[6:], 16))
+            return {"FF": stamp + counts[:4] + _bcd(0), "00": stamp, "01": counts[:4]}[di[4:6]]
+        if di[:6] in ("050000", "050001") and keeps.kind == "timed":
+            return self._kept(number, keeps, newest + 1 - int(di[6:], 16))[int(di[4:6])]
         return None
 
     def _records(self, di: str, parameters: bytes, number: int, keeps: Keeps, newest: int) -> bytes | None:
@@ -133,18 +135,19 @@ class Rack:
             first, most = -(-int(since) // keeps.step_ms), min(parameters[0], MOST_KEPT)
         records = b""
         for place in range(first, min(first + most, newest + 1)):
-            stamp, count = self._kept(number, keeps, place)
-            energies = count + _bcd(0) * 3
+            stamp, counts = self._kept(number, keeps, place)
+            energies = counts[:4] + _bcd(0) * 3
             body = stamp + b"\xaa" * 3 + energies + b"\xaa" * 3
             head = b"\xa0\xa0" + bytes((len(body),)) + body
             records += head + bytes((sum(head) & 0xFF, 0xE5))
         return records or None
 
     def _kept(self, number: int, keeps: Keeps, place: int) -> tuple[bytes, bytes]:
-        """Date and total import of the record at a step of the meter's clock."""
+        """Date of the record at a step of the meter's clock; import then, total and tariffs."""
         shown_ms = place * keeps.step_ms - UTC_OFFSET_MS
-        count = b"\xff" * 4 if keeps.filler else _bcd(self.counts(number, shown_ms - keeps.off_ms)[0])
-        return bytes.fromhex(_shown(shown_ms).strftime("%M%H%d%m%y")), count
+        counts = b"".join(_bcd(count) for count in self.counts(number, shown_ms - keeps.off_ms))
+        stamp = bytes.fromhex(_shown(shown_ms).strftime("%M%H%d%m%y"))
+        return stamp, b"\xff" * len(counts) if keeps.filler else counts
 
 
 def _bcd(count: int) -> bytes:

@@ -35,7 +35,9 @@ def right(bus: Accounted, finding: Observation) -> bool:
     return finding.registers["import"] * 100 in near
 
 
-@pytest.mark.parametrize(("keeps", "method"), [("load_profile", "load_profile"), ("freeze", "freeze")])
+@pytest.mark.parametrize(
+    ("keeps", "method"), [("load_profile", "load_profile"), ("freeze", "freeze"), ("timed", "freeze")]
+)
 def test_64_meters_at_2400_baud_are_all_measured_at_every_slot(keeps: str, method: str) -> None:
     found, bus = slots(line_of(64, keeps), 1.1)
     sweeps = list(by_slot(found).values())
@@ -46,6 +48,7 @@ def test_64_meters_at_2400_baud_are_all_measured_at_every_slot(keeps: str, metho
             assert isinstance(one, Observation)
             assert one.method == method
             assert confirmed(one, LIMITS)
+            assert ("tariff_sum" in one.first.checks) == ("import_t4" in one.registers) == (keeps == "timed")
             assert abs(skew_ms(one)) <= 800
             assert one.heard_ms - slot_ms(one) < SLOT_S * 500
             assert right(bus, one)

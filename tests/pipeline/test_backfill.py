@@ -182,6 +182,24 @@ def test_without_a_load_profile_whole_hours_and_days_come_from_freezes():
         assert witness.registers["import"] == play.truth(round(witness.at_ms / HOUR_MS) * HOUR_MS)
 
 
+def test_of_an_hourly_freeze_every_register_that_bills_is_asked_for_again():
+    play = Play()
+    meter = Dlt645Meter("m1", METER["address"], "2007", play.wire, frozenset({"import", "export"}))
+    hour = run(Dlt645Memory(meter).hour(1))
+    assert hour.registers.keys() == {"import", "export"}
+    assert [asked[3:] for asked in play.wire.asked] == ["0504FF01", "05040001", "05040101", "05040201"]
+
+    def spoil(reply: bytes) -> bytes:
+        if not play.wire.asked[-1].endswith("05040201"):
+            return reply
+        frame = decode(reply)
+        return encode(type(frame)(frame.address, frame.control, frame.data[:-1] + b"\x07"))
+
+    play.wire.spoil = spoil
+    with pytest.raises(Unexpected):
+        run(Dlt645Memory(meter).hour(1))
+
+
 def test_daily_freezes_alone_give_the_midnights():
     play = Play()
     play.wire.lacks("06", "0504")
