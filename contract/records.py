@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+from contract.shapes import RecordError as RecordError
+from contract.shapes import reader_of
+from contract.shapes import wire_name as wire_name
 
 
 class Text(NamedTuple):
@@ -365,10 +369,6 @@ KINDS: dict[str, type[Any]] = {
 }
 
 
-class RecordError(ValueError):
-    """Bytes that are no record of version 1."""
-
-
 def encode(head: Head, body: Body) -> bytes:
     """The record's canonical bytes: what is hashed, stored and sent."""
     return canonical({**_plain_fields(head), **_plain_fields(body)})
@@ -390,7 +390,7 @@ def decode(data: bytes) -> tuple[Head, Body]:
     kind = KINDS.get(str(raw.get("kind")))
     if kind is None:
         raise RecordError(f"unknown kind {raw.get('kind')!r}")
-    return _build(Head, raw, ""), _build(kind, raw, "")
+    return reader_of(Head)(raw), reader_of(kind)(raw)
 
 
 def canonical(value: Any) -> bytes:
@@ -435,11 +435,6 @@ def plain(value: Decimal) -> str:
     return text[1:] if text.startswith("-") and not value else text
 
 
-def wire_name(name: str) -> str:
-    """`from_` and `import_` are Python's way to say `from` and `import`."""
-    return name.removesuffix("_")
-
-
 _FIELDS: dict[type[Any], tuple[tuple[str, str], ...]] = {}
 
 
@@ -477,58 +472,3 @@ def _plain_value(value: Any) -> Any:
 
 def _no_floats(text: str) -> Any:
     raise RecordError(f"a number that is no integer: {text}")
-
-
-_HINTS: dict[type[Any], dict[str, Any]] = {}
-
-
-def _build(kind: type[Any], raw: dict[str, Any], path: str) -> Any:
-    hints = _HINTS.get(kind)
-    if hints is None:
-        hints = _HINTS[kind] = get_type_hints(kind)
-    values = {}
-    for item in fields(kind):
-        name = wire_name(item.name)
-        if name not in raw:
-            if item.default is MISSING and item.default_factory is MISSING:
-                raise RecordError(f"{path}{name}: missing")
-            continue
-        values[item.name] = _read(hints[item.name], raw[name], path + name)
-    return kind(**values)
-
-
-def _read(hint: Any, value: Any, path: str) -> Any:
-    """Turns JSON into what the annotation says, refusing what does not fit."""
-    origin: Any = getattr(hint, "__origin__", None)
-    arguments: tuple[Any, ...] = getattr(hint, "__args__", ())
-    if hint is Any:
-        return value
-    if origin is Literal:
-        if value not in arguments:
-            raise RecordError(f"{path}: {value!r} is none of {', '.join(map(str, arguments))}")
-        return value
-    if origin is list:
-        if not isinstance(value, list):
-            raise RecordError(f"{path}: not a list")
-        return [_read(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value)]
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise RecordError(f"{path}: not an object")
-        return {key: _read(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
-    if type(None) in arguments:  # X | None
-        return None if value is None else _read(arguments[0], value, path)
-    if hint is Decimal:
-        return _decimal(value, path)
-    if hint in (str, int, bool):
-        if type(value) is not hint:
-            raise RecordError(f"{path}: {value!r} is no {hint.__name__}")
-        return value
-    if not isinstance(value, dict):
-        raise RecordError(f"{path}: not an object")
-    return _build(hint, value, path + ".")
-
-
-def _decimal(value: Any, path: str) -> Decimal:
-    if isinstance(value, str) and value.lstrip("-").replace(".", "", 1).isdigit():
-        return Decimal(value)
-    raise RecordError(f"{path}: {value!r} is no decimal in plain notation")

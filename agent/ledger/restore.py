@@ -59,7 +59,7 @@ def remember_meters(data: Path, epoch: Epoch, now_ms: int, meters: Mapping[str, 
         for metered in meters.values():
             metered.slots.last = None
             metered.slots.gaps.clear()
-        for seq, body in _since(data, epoch, now_ms - days * DAY_S * 1000):
+        for seq, body in _since(data, epoch, now_ms - days * DAY_S * 1000, ("reading", "gap")):
             if isinstance(body, Reading) and body.slot is not None and body.meter in meters:
                 _remember_reading(meters[body.meter], body, parse_slot(body.slot), interval_s)
             elif isinstance(body, Gap) and body.meter in meters:

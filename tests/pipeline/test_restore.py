@@ -11,7 +11,7 @@ import pytest
 
 from agent.evidence.log import Log
 from agent.ledger import restore
-from agent.ledger.restore import recent
+from agent.ledger.restore import recent, remember_meters
 from bench.evidence_auditor import make_log, reading
 from contract.records import Supersedes, parse_slot
 from drivers.clock import VirtualClock
@@ -53,3 +53,26 @@ def test_a_day_is_recalled_with_its_late_revisions_and_nothing_of_other_days_is_
     assert [body.slot[:13] for body in bodies] == [f"2026-07-11T{h:02d}" for h in range(24)] + ["2026-07-11T01"]
     assert bodies[-1].revision == 1
     assert len(decoded) <= 26
+
+
+def test_where_meters_stand_is_told_by_readings_and_gaps_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of what a log holds is derived: a start of thousands of meters must not decode it twice."""
+    clock = VirtualClock(START_S * 1000)
+    log = clock.run(five_days(tmp_path, clock))
+
+    async def another_start() -> None:
+        store, again = await make_log(tmp_path, clock, audited=False)
+        await again.commit()
+        await store.close()
+
+    clock.run(another_start())
+    kinds = []
+    original = restore.decode
+
+    def counting(record: bytes) -> Any:
+        kinds.append(original(record)[0].kind)
+        return original(record)
+
+    monkeypatch.setattr(restore, "decode", counting)
+    remember_meters(tmp_path, log.epoch, clock.wall_ms(), {}, 900)
+    assert set(kinds) == {"reading"}, "the boot of the second start stands behind them"
