@@ -48,9 +48,10 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def rss_mib(pid: int) -> float:
+def rss_mib(pid: int, what: str = "VmRSS") -> float:
+    """Resident memory now; `VmHWM`: at most so far."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    return int(status.partition(f"{what}:")[2].split()[0]) / 1024
 
 
 def written(pid: int) -> int:
