@@ -76,8 +76,8 @@ class WebSocket:
     def cork(self, corked: bool) -> None:
         """Packets sent while corked leave as one message. Raises OSError."""
         self._corked = corked
-        if not corked:
-            self.flush()
+        if not corked and self._packets:
+            self._frame()
 
     def send(self, data: bytes | bytearray) -> int:
         """Takes all of a packet or, while earlier ones wait, raises BlockingIOError. Raises OSError."""
@@ -87,14 +87,11 @@ class WebSocket:
             raise BlockingIOError
         self._packets += data
         if not self._corked:
-            self.flush()
+            self._frame()
         return len(data)
 
     def flush(self) -> None:
         """Hands the socket what it takes. Raises OSError."""
-        if self._packets:
-            self._frame(bytes(self._packets))
-            self._packets.clear()
         while self._wire:
             try:
                 del self._wire[: self._held.send(self._wire)]
@@ -112,7 +109,8 @@ class WebSocket:
             data = self._held.recv(CHUNK)
             if not data:
                 return b""
-            self._take(data)
+            self._protocol.receive_data(data)
+            self._take()
         if not self._inbox:
             if self._fault:
                 raise UplinkError(self._fault)
@@ -131,8 +129,7 @@ class WebSocket:
         try:
             if self._protocol.state is State.OPEN:
                 self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
-                self._queue()
-            self.flush()
+            self._push()
         except OSError:
             pass  # gone already
         finally:
@@ -147,7 +144,8 @@ class WebSocket:
     def setsockopt(self, level: int, name: int, value: int) -> None:
         self._held.setsockopt(level, name, value)
 
-    def _frame(self, packets: bytes) -> None:
+    def _frame(self) -> None:
+        packets, self._packets = self._packets, bytearray()
         agreed = self._protocol.extensions
         if not self._greeted:
             self._protocol.extensions = []
@@ -158,17 +156,16 @@ class WebSocket:
         finally:
             self._protocol.extensions = agreed
         self._greeted = True
-        self._queue()
+        self._push()
 
-    def _queue(self) -> None:
+    def _push(self) -> None:
         for data in self._protocol.data_to_send():
             if data is not SEND_EOF:
                 self._wire += data
+        self.flush()
 
-    def _take(self, data: bytes) -> None:
-        self._protocol.receive_data(data)
-        self._queue()
-        self.flush()  # a pong, or why we close
+    def _take(self) -> None:
+        self._push()  # a pong, or why we close
         for frame in self._protocol.events_received():
             if not isinstance(frame, Frame):
                 continue  # the answer to the handshake
@@ -199,3 +196,4 @@ class WebSocket:
             raise UplinkError("the connection ended before it was a WebSocket") from fault
         if self._protocol.subprotocol != MQTT:
             raise UplinkError("a WebSocket, but not for MQTT")
+        self._take()  # what came with it

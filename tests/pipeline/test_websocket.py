@@ -244,6 +244,7 @@ async def test_a_socket_that_takes_nothing_more_is_waited_for() -> None:
         for payload in payloads:
             connection.publish("topic", payload)
         assert connection._unsent
+        assert connection._client.want_write()  # no more than a message is taken off paho's hands
         await asyncio.sleep(0.1)
         assert not connection.lost
         reads.set()
