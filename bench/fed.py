@@ -143,9 +143,11 @@ class MemoryLog:
     def since(
         self, from_s: int, to_s: int, kinds: Collection[str] = (), naming: Collection[str] = ()
     ) -> Iterator[tuple[int, Body]]:
-        """What agent.ledger.restore.recent gives of a store; all of it, whatever `naming` would leave out."""
+        """What agent.ledger.restore.recent gives of a store."""
         for head, body in self.records:
             if kinds and body.kind not in kinds:
+                continue
+            if naming and not _holds(encode(head, body), naming):
                 continue
             if isinstance(body, Reading) and body.slot is not None:
                 at_s = parse_slot(body.slot)
@@ -290,6 +292,10 @@ class Fed:
         evidence = Evidence([encode(head, body) for head, body in self.log.records], None, [], [])
         found = verify(evidence, bytes(32))["findings"]
         return [f"{finding['code']} {finding['text']}" for finding in found if finding["code"] != "unsigned"]
+
+
+def _holds(record: bytes, naming: Collection[str]) -> bool:
+    return any(text.encode() in record for text in naming)
 
 
 def _key(body: Body) -> tuple[Any, ...]:

@@ -22,6 +22,7 @@ from contract.records import Balance, Body, Day, Interval, Reading, Statement, S
 
 logger = logging.getLogger(__name__)
 DOUBTFUL = ("estimated", "substituted")
+MOST_NAMED = 64  # texts looked for in a record before it is decoded
 T = TypeVar("T", Day, Statement)
 Add = Callable[[Body], int]
 Bounds = tuple[int, int]  # from, to, UTC seconds
@@ -214,7 +215,7 @@ class Books:
             key = ("day", _whose(subject), from_s, to_s)
             if intervals or self.kept.written(key) is not None:
                 self._write(self._total(Day, subject, from_s, to_s, intervals), key, add)
-        balances = list(self.kept.balances_of(from_s, to_s))
+        balances = self.kept.balances_of(from_s, to_s)
         if balances:
             self._write(balance_sum(from_s, to_s, balances), ("balance", PARK, from_s, to_s), add)
 
@@ -231,8 +232,10 @@ class Books:
         parts: dict[Whose, list[Day | Statement]] = {_whose(subject): [] for subject in subjects}
         groups = {_whose(subject): set(self._grouped(subject, pieces, unsure, holders)) for subject in subjects}
         for bounds in sorted({group for found in groups.values() for group in found}):
-            for subject in subjects:
-                if bounds in groups[_whose(subject)] and (part := self._part(subject, *bounds, holders)) is not None:
+            concerned = [subject for subject in subjects if bounds in groups[_whose(subject)]]
+            self._recall_steps(concerned, *bounds)
+            for subject in concerned:
+                if (part := self._part(subject, *bounds, holders)) is not None:
                     parts[_whose(subject)].append(part)
             self.kept.forget_steps(now_s)
         bodies: list[Statement | Balance] = []
@@ -286,17 +289,37 @@ class Books:
                 groups.append(piece)
         return groups
 
+    def _recall_steps(self, subjects: list[Subject], from_s: int, to_s: int) -> None:
+        """Intervals and values of those of whom no day says it all; of a day that was never written there are none."""
+        whole = {piece: piece == self.plan.day_of(piece[0]) for piece in self._pieces(from_s, to_s)}
+        lacking = [
+            subject
+            for subject in subjects
+            if self._day(subject, (from_s, to_s)) is None
+            and any(self._day(subject, piece) is not None or not is_whole for piece, is_whole in whole.items())
+        ]
+        if lacking:
+            self.kept.recall_steps(from_s, to_s, ("interval", "reading"), self._named(lacking, from_s, to_s))
+
+    def _named(self, subjects: list[Subject], from_s: int, to_s: int) -> tuple[str, ...]:
+        """What stands in each record of the subjects; nothing if that were so much that looking for it takes longer."""
+        meters = {
+            holding.meter
+            for _, _, held in self.plan.eras(from_s, to_s)
+            for subject in subjects
+            for holding in held.get(subject, ())
+        }
+        owners = {("tenant", subject.tenant) if subject.tenant else ("point", subject.point) for subject in subjects}
+        named = owners | {("meter", meter) for meter in meters}
+        return tuple(f'"{field}":"{name}"' for field, name in sorted(named)) if len(named) <= MOST_NAMED else ()
+
     def _part(self, subject: Subject, from_s: int, to_s: int, holders: Holders) -> Day | Statement | None:
         """What a subject used in a piece of a period; None where it held nothing."""
         day = self._day(subject, (from_s, to_s))
         if day is not None:
             return day
-        pieces = self._pieces(from_s, to_s)
-        if not any(_whose(subject) in holders[piece] for piece in pieces):
+        if not any(_whose(subject) in holders[piece] for piece in self._pieces(from_s, to_s)):
             return None
-        for piece in pieces:
-            if piece != self.plan.day_of(piece[0]) or self._day(subject, piece) is not None:
-                self.kept.recall_span(*self.plan.day_of(piece[0]))  # a day that was never written has no intervals
         intervals = self.kept.intervals_of(_whose(subject), from_s, to_s)
         return self._total(Statement, subject, from_s, to_s, intervals)
 
@@ -305,8 +328,8 @@ class Books:
         if known is not None and isinstance(known.body, Balance):
             return [known.body]
         if (from_s, to_s) != self.plan.day_of(from_s):
-            self.kept.recall_span(*self.plan.day_of(from_s))
-        return list(self.kept.balances_of(from_s, to_s))
+            self.kept.recall_steps(from_s, to_s, ("balance",))
+        return self.kept.balances_of(from_s, to_s)
 
     def _total(self, kind: type[T], subject: Subject, from_s: int, to_s: int, intervals: dict[int, Interval]) -> T:
         return total(self.plan, subject, from_s, to_s, intervals, kind=kind, value=self.kept.value)

@@ -174,6 +174,10 @@ class Kept:
             self._recalled.add((from_s, to_s))
             self.learn_all(self.recall(from_s, to_s + 1))  # the value at the end bounds the last step
 
+    def recall_steps(self, from_s: int, to_s: int, kinds: tuple[str, ...], naming: tuple[str, ...] = ()) -> None:
+        """What is to be forgotten right after: records of some kinds, those that hold one of some texts."""
+        self.learn_all(self.recall(from_s, to_s + 1, kinds, naming))
+
     def recall_days(self, from_s: int, to_s: int) -> None:
         """Days and values at midnights that a start did not read back, or that are forgotten."""
         if from_s >= self._days_since_s:

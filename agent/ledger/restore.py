@@ -37,7 +37,7 @@ def recent(
     even decoded. Nor is what names no day of the bounds: revisions may stand anywhere behind, but a day's must not cost
     the decoding of all that came since.
     """
-    texts = [text.encode() for text in naming] or _days(from_s, to_s)
+    texts = [[text.encode() for text in naming], _days(from_s, to_s)]
     for seq, body in _since(data, epoch, from_s * 1000, kinds, texts):
         if isinstance(body, Reading) and body.slot is not None:
             start_s = parse_slot(body.slot)
@@ -94,15 +94,14 @@ def _days(from_s: int, to_s: int) -> list[bytes]:
 
 
 def _since(
-    data: Path, epoch: Epoch, at_ms: int, kinds: Collection[str] = (), texts: Collection[bytes] = ()
+    data: Path, epoch: Epoch, at_ms: int, kinds: Collection[str] = (), texts: Collection[Collection[bytes]] = ()
 ) -> Iterator[tuple[int, Body]]:
-    marks = [b'"kind":"%s"' % kind.encode() for kind in kinds]
+    """Decoded records of the kinds that hold one text of each of `texts`; of what is empty, any."""
+    asked = [choice for choice in ([b'"kind":"%s"' % kind.encode() for kind in kinds], *texts) if choice]
     reader = Reader(data)
     try:
         for seq, record, _ in reader.records(epoch, reader.first_since(epoch, at_ms)):
-            if record is None or (marks and not any(mark in record for mark in marks)):
-                continue
-            if not texts or any(text in record for text in texts):
+            if record is not None and all(any(text in record for text in choice) for choice in asked):
                 yield seq, decode(record)[1]
     finally:
         reader.close()

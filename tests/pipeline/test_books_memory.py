@@ -95,7 +95,7 @@ async def test_whoever_is_stopped_while_the_log_is_read_back_waits_for_it() -> N
 def test_of_a_period_only_days_are_read_back_whose_estimates_run_into_each_other() -> None:
     """Days 15 and 16 have a gap each, but were measured at the midnight between; 17 and 18 share one."""
     gaps = [("15T01:00", "15T03:00"), ("16T01:00", "16T03:00"), ("17T15:00", "17T17:30")]
-    asked: list[int] = []
+    asked: list[tuple[int, int, tuple[str, ...]]] = []
 
     def silent(_meter: str, slot_s: int) -> bool:
         return any(parse_slot(f"2026-07-{a}:00Z") <= slot_s <= parse_slot(f"2026-07-{b}:00Z") for a, b in gaps)
@@ -104,14 +104,15 @@ def test_of_a_period_only_days_are_read_back_whose_estimates_run_into_each_other
         recall = played.books.kept.recall
 
         def spied(from_s: int, to_s: int, *which: tuple[str, ...]) -> Iterable[tuple[int, Body]]:
-            if not which:
-                asked.append(from_s)
+            if "interval" in which[0]:
+                asked.append((from_s, to_s, which[1]))
             return recall(from_s, to_s, *which)
 
         played.books.kept.recall = spied
         played.run("2026-07-20T00:00:00Z", silent=silent)
         [statement] = [body for body in played.latest(Statement).values() if body.tenant == "acme"]
-        assert asked == [parse_slot("2026-07-16T16:00:00Z"), parse_slot("2026-07-17T16:00:00Z")]
+        bounds = parse_slot("2026-07-16T16:00:00Z"), parse_slot("2026-07-18T16:00:00Z") + 1
+        assert asked == [(*bounds, ('"meter":"m-1"', '"tenant":"acme"'))]
         assert statement.quality_kwh["estimated"] > 0
         assert played.findings() == []
 
