@@ -34,7 +34,7 @@ from contract.records import (
 
 KEPT_S = 2 * DAY_S + 3600
 FOREVER_S = 2**62
-LEARNT_AT_ONCE = 512  # records of the log, before what they said is packed
+LEARNT_AT_ONCE = 128  # records of the log, before what they said is packed
 FRESH_STEPS = 2  # not packed: the next sweep looks at them
 DAYS_KEPT_S = 70 * DAY_S  # days, of which statements are made: two billing periods
 TIME_OF_DAY = len("2026-07-01")  # where it begins in an instant
