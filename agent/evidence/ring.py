@@ -1,7 +1,8 @@
 """Room for the log: how large the store may grow, what is given up when it is full, and what keeps it working then.
 
-A prepared store (`hubiao db prepare`) has all its blocks reserved, so that a full disk cannot stop it; the WAL is
-never shrunk, because a WAL that must grow fails on a full disk. DIR/ballast, given back to a disk that is full, is the
+A prepared store (`hubiao db prepare`) has all its blocks reserved, so that a full disk cannot stop it. SQLite gives
+those behind the file's end back with every checkpoint, so they are reserved again behind every commit. The WAL is never
+shrunk, because a WAL that must grow fails on a full disk. DIR/ballast, given back to a disk that is full, is the
 second line, and the only one on file systems that copy on write. Bodies go, oldest first, hashes stay for good.
 """
 
@@ -54,30 +55,35 @@ class Eviction(NamedTuple):
     why: str
 
 
-def reserve(database: Path) -> None:
-    """Reserves the blocks of a prepared store and of the WAL. Where it cannot be done the ballast must do.
+class Reserved:
+    """The blocks of a prepared store and of the WAL. Where they cannot be had the ballast must do.
 
-    Must be called before SQLite opens the database: closing any other handle on it would drop SQLite's locks. A size
-    of which not even half is there was never prepared: a damaged header would make us fill the disk.
+    To be made before SQLite opens the database and closed after it: closing any other handle on it meanwhile would drop
+    SQLite's locks.
     """
-    size = prepared_mb(database) << 20
-    if size and database.stat().st_blocks * 512 >= size // 2:
-        _reserve(database, size)
-    _reserve(database.with_name(database.name + "-wal"), WAL_BYTES)
+
+    def __init__(self, database: Path) -> None:
+        sizes = _kept_mb(database)
+        # of two that differ one is damaged, and might make us fill the disk
+        self._size = sizes[0] << 20 if sizes[0] == sizes[1] else 0
+        wal = _opened(database.with_name(database.name + "-wal"))
+        _reserve(wal, WAL_BYTES)
+        os.close(wal)
+        self._handle = _opened(database)
+        self.again()
+
+    def again(self) -> None:
+        """Behind a commit: what its checkpoint gave back."""
+        if self._size:
+            _reserve(self._handle, self._size)
+
+    def close(self) -> None:
+        os.close(self._handle)
 
 
 def prepared_mb(database: Path) -> int:
-    """Size of the ring that `prepare` set, 0 if none.
-
-    SQLite keeps it for us twice, as `user_version` and `application_id`, bytes 60 and 68 of the file. Of a header that
-    was damaged the greater counts: a smaller ring would give up at once what nobody else holds.
-    """
-    try:
-        with database.open("rb") as file:
-            header = file.read(72)
-    except FileNotFoundError:
-        return 0
-    return max(int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
+    """Size of the ring that `prepare` set, 0 if none."""
+    return max(_kept_mb(database))
 
 
 def prepare(database: Path, megabytes: int) -> None:
@@ -87,8 +93,7 @@ def prepare(database: Path, megabytes: int) -> None:
         db.execute(f"PRAGMA {kept}={megabytes:d}")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
-    _reserve(database, megabytes << 20)
-    reserve(database)
+    Reserved(database).close()
 
 
 def limit(db: sqlite3.Connection, *, tight: bool) -> None:
@@ -203,13 +208,23 @@ def _candidates(db: sqlite3.Connection, epochs: Sequence[Epoch], bounds: Bounds)
                 yield Eviction(id_, packed, names[number], gone, why), len(body) - len(packed or b"")
 
 
-def _reserve(path: Path, size: int) -> None:
+def _kept_mb(database: Path) -> tuple[int, int]:
+    """SQLite keeps the size for us twice, as `user_version` and `application_id`, bytes 60 and 68 of the file.
+
+    Of a header that was damaged the greater counts: a smaller ring would give up at once what nobody else holds.
+    """
+    try:
+        with database.open("rb") as file:
+            header = file.read(72)
+    except FileNotFoundError:
+        return 0, 0
+    return int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _reserve(handle: int, size: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return  # SQLite will say what is wrong
-    try:
-        libc.fallocate(handle, ctypes.c_int(_KEEP_SIZE), ctypes.c_long(0), ctypes.c_long(size))
-    finally:
-        os.close(handle)
+    libc.fallocate(handle, ctypes.c_int(_KEEP_SIZE), ctypes.c_long(0), ctypes.c_long(size))

@@ -84,6 +84,7 @@ class Store:
         self._lock = lock(directory)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._db: sqlite3.Connection | None = None
+        self._reserved: ring.Reserved | None = None
         self._tight = False  # the disk itself is full: the file must not grow
 
     async def open(self) -> list[Epoch]:
@@ -230,7 +231,7 @@ class Store:
 
     def _connected(self) -> sqlite3.Connection:
         if self._db is None:
-            ring.reserve(self.path)
+            self._reserved = ring.Reserved(self.path)
             self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             for pragma in ring.PRAGMAS:
                 self._db.execute(pragma)
@@ -241,6 +242,9 @@ class Store:
         if self._db is not None:
             self._db.close()
             self._db = None
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
 
     def _epochs(self) -> list[Epoch]:
         sql = "SELECT number, id, cause, vkey, frontier, delivered FROM epoch ORDER BY number"
@@ -282,6 +286,8 @@ class Store:
             if db.in_transaction:  # SQLite itself rolls back after some errors
                 db.execute("ROLLBACK")
             raise
+        if self._reserved is not None:
+            self._reserved.again()
 
     def _loosen(self, db: sqlite3.Connection) -> None:
         """Takes the ballast back as soon as the disk has room; the file may grow again then."""
@@ -379,6 +385,11 @@ class Store:
         return self._connected().execute(sql, arguments).fetchone()[0]
 
     def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        if self._reserved is not None:
+            self._reserved.again()
         self._drop()
 
 

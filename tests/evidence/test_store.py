@@ -197,8 +197,26 @@ def test_a_damaged_header_does_not_make_the_store_reserve_the_whole_disk(tmp_pat
     path.write_bytes(data)
     with_log(tmp_path, lambda _store, log: sweeps(log, 1))
     assert path.stat().st_blocks * 512 < 64 << 20
+
+
+def test_a_prepared_store_keeps_its_blocks_through_checkpoints_and_starts(tmp_path: Path) -> None:
+    """SQLite cuts the file to its length at each checkpoint, and what was reserved behind it goes back to the disk."""
+    path = tmp_path / DATABASE
+    reserved = []
+
+    async def fill(_store: Store, log: Log) -> None:
+        for n in range(4):
+            await sweeps(log, 30, meters=100, first=30 * n)
+            reserved.append(path.stat().st_blocks * 512)
+
+    with_log(tmp_path, _epoch)
     ring.prepare(path, 16)
     assert path.stat().st_blocks * 512 >= 16 << 20
+    for _ in range(2):
+        with_log(tmp_path, fill)
+        reserved.append(path.stat().st_blocks * 512)
+    assert path.stat().st_size > 1 << 20
+    assert min(reserved) >= 16 << 20
 
 
 @pytest.mark.parametrize("at", [60, 68])
