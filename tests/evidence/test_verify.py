@@ -384,6 +384,24 @@ def a_confirmation_that_never_was(log: Log) -> int:
     return seq
 
 
+def a_load_record_out_of_thin_air(log: Log) -> int:
+    seq = a_reading_out_of_thin_air(log)
+    log.rewrite(seq, method="load_profile")
+    return seq
+
+
+def a_load_record_of_another_time(log: Log) -> int:
+    seq = a_reading_far_from_its_slot(log)
+    log.rewrite(seq, method="load_profile")
+    return seq
+
+
+def a_freeze_that_was_asked_for_once(log: Log) -> int:
+    seq = a_confirmation_that_never_was(log)
+    log.rewrite(seq, method="freeze")
+    return seq
+
+
 def a_reading_moved_to_another_slot(log: Log) -> int:
     seq = reading_of(log, "m-3", 33)
     log.rewrite(seq, slot=slot_text(34))
@@ -536,6 +554,9 @@ WITH_THE_KEY: dict[Spoil, str] = {
     an_estimate_off_the_line: "registers",
     a_reading_far_from_its_slot: "not_measured",
     a_confirmation_that_never_was: "unconfirmed",
+    a_load_record_out_of_thin_air: "registers",
+    a_load_record_of_another_time: "not_measured",
+    a_freeze_that_was_asked_for_once: "unconfirmed",
     a_reading_moved_to_another_slot: "not_measured",
     a_reading_off_the_grid: "grid",
     two_answers_for_one_slot: "duplicate",
