@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from drivers.dlt645 import load_record
 from drivers.dlt645.frame import WAKE, Frame, Parser, encode
+from drivers.dlt645.requests import ENERGY_CLASS
 from drivers.modbus.adu import RequestParser, refusal_of, reply_to
 from simulators.dlt645_meter import Reply
 
@@ -116,15 +118,17 @@ class Rack:
         keeps = self.others.get(number, self.keeps)
         if di == "04000102":
             shown = _shown(at_ms + keeps.off_ms)
-            return bytes.fromhex(shown.strftime("%S%M%H"))
+            return bytes.fromhex(f"{shown:%S%M%H}")
         newest = (at_ms - keeps.late_ms + UTC_OFFSET_MS + keeps.off_ms) // keeps.step_ms
         if di in ("06040001", "06040002") and keeps.kind == "load_profile":
             return self._records(di, parameters, number, keeps, newest)
         if di[:4] == "0504" and di[4:6] in ("FF", "00", "01") and keeps.kind == "freeze":
-            stamp, counts = self._kept(number, keeps, newest + 1 - int(di[6:], 16))
+            at, counts = self._kept(number, keeps, newest + 1 - int(di[6:], 16))
+            stamp = load_record.AT.encode(at)
             return {"FF": stamp + counts[:4] + _bcd(0), "00": stamp, "01": counts[:4]}[di[4:6]]
         if di[:6] in ("050000", "050001") and keeps.kind == "timed":
-            return self._kept(number, keeps, newest + 1 - int(di[6:], 16))[int(di[4:6])]
+            at, counts = self._kept(number, keeps, newest + 1 - int(di[6:], 16))
+            return load_record.AT.encode(at) if di[4:6] == "00" else counts
         return None
 
     def _records(self, di: str, parameters: bytes, number: int, keeps: Keeps, newest: int) -> bytes | None:
@@ -135,19 +139,15 @@ class Rack:
             first, most = -(-int(since) // keeps.step_ms), min(parameters[0], MOST_KEPT)
         records = b""
         for place in range(first, min(first + most, newest + 1)):
-            stamp, counts = self._kept(number, keeps, place)
-            energies = counts[:4] + _bcd(0) * 3
-            body = stamp + b"\xaa" * 3 + energies + b"\xaa" * 3
-            head = b"\xa0\xa0" + bytes((len(body),)) + body
-            records += head + bytes((sum(head) & 0xFF, 0xE5))
+            at, counts = self._kept(number, keeps, place)
+            records += load_record.build(at, {ENERGY_CLASS: counts[:4] + _bcd(0) * 3})
         return records or None
 
-    def _kept(self, number: int, keeps: Keeps, place: int) -> tuple[bytes, bytes]:
+    def _kept(self, number: int, keeps: Keeps, place: int) -> tuple[str, bytes]:
         """Date of the record at a step of the meter's clock; import then, total and tariffs."""
         shown_ms = place * keeps.step_ms - UTC_OFFSET_MS
         counts = b"".join(_bcd(count) for count in self.counts(number, shown_ms - keeps.off_ms))
-        stamp = bytes.fromhex(_shown(shown_ms).strftime("%M%H%d%m%y"))
-        return stamp, b"\xff" * len(counts) if keeps.filler else counts
+        return f"{_shown(shown_ms):%Y-%m-%d %H:%M}", b"\xff" * len(counts) if keeps.filler else counts
 
 
 def _bcd(count: int) -> bytes:

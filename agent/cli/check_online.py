@@ -119,7 +119,7 @@ async def _ask(config: dict[str, Any], meter: dict[str, Any], line: Line, *, mem
 
 
 async def _keeps(driver: Meter, config: dict[str, Any]) -> bool | None:
-    """Whether the meter keeps load records or hourly freezes, and has a clock that dates them; None: not of that kind.
+    """Whether the meter keeps load records or freezes, and has a clock that dates them; None: not of that kind.
 
     Raises PortGone.
     """
@@ -130,11 +130,21 @@ async def _keeps(driver: Meter, config: dict[str, Any]) -> bool | None:
         off_ms = await memory.off_ms(parse_utc_offset(settings["utc_offset"]))
         if abs(off_ms) + CLOCK_SHOWS_MS > tolerance_ms(settings["interval_s"]):
             return False
-        return await memory.has_load_profile() or bool(await memory.hour(1))
+        if await memory.has_load_profile():
+            return True
     except PortGone:
         raise
     except DriverError:
         return False
+    for freeze in (memory.hour, memory.timed):
+        try:
+            await freeze(1)
+        except PortGone:
+            raise
+        except DriverError:
+            continue
+        return True
+    return False
 
 
 def as_objects(found: list[Online]) -> list[dict[str, Any]]:

@@ -170,12 +170,13 @@ def test_a_line_that_fits_leaves_the_memories_alone() -> None:
 
 
 def test_check_online_asks_the_meters_of_a_slow_line_for_their_memories() -> None:
-    wire = line_of(4, "freeze", others={2: {"kind": ""}, 3: {"kind": "load_profile", "off_ms": -15_000}})
-    config = asyncio.run(park(1, 4, "dlt645-2007", baud=2400, framing="8E1"))
+    late, empty = {"kind": "load_profile", "off_ms": -15_000}, {"kind": "load_profile", "filler": True}
+    wire = line_of(6, "freeze", others={2: {"kind": ""}, 3: late, 4: {"kind": "timed"}, 5: empty})
+    config = asyncio.run(park(1, 6, "dlt645-2007", baud=2400, framing="8E1"))
     clock = VirtualClock(START_MS)
 
     async def scene() -> list[Online]:
         line, _ = played_line(wire, clock)
         return await ask_line(config, config["lines"][0], line, memories=True)
 
-    assert [one.memory for one in clock.run(scene())] == [True, False, False, True]
+    assert [one.memory for one in clock.run(scene())] == [True, False, False, True, False, True]
