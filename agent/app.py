@@ -23,6 +23,8 @@ from agent.evidence.opening import open_log
 from agent.evidence.receipts import ReceiptRefused, RolledBack, Stick, pinned, receive
 from agent.evidence.store import Reader, Store, StoreError
 from agent.ledger.books import Books
+from agent.ledger.closing_child import close_in_child
+from agent.ledger.closings import Closings
 from agent.ledger.inbox import Inbox
 from agent.ledger.metered import metered_of
 from agent.ledger.past import accepted_in, beginning, newest_config, past_of
@@ -103,6 +105,11 @@ class Agent:
             self.log,
             books,
             self.clock,
+            Closings(
+                self.clock,
+                lambda periods: close_in_child(data, self.log.epoch, self.config, periods),
+                data / "closings.json",
+            ),
             inbox=Inbox(data),
             past=lambda meter, before_s: past_of(data, self.log.epoch, meter, before_s, self.plan.interval_s),
         )

@@ -18,8 +18,11 @@ from typing import Any
 
 from agent.evidence.log import Identity
 from agent.ledger.books import Books
+from agent.ledger.closings import Closings
 from agent.ledger.inbox import Inbox
+from agent.ledger.kept import Bounds
 from agent.ledger.metered import metered_of
+from agent.ledger.periods import closed
 from agent.ledger.recorder import Recorder
 from agent.ledger.revise import Stood
 from agent.ledger.shape import ParkLoad
@@ -218,6 +221,7 @@ class Fed:
             self.log,  # type: ignore[arg-type]
             self.books,
             self.clock,
+            Closings(self.clock, self._close),
             inbox=None if self._data is None else Inbox(self._data),
             past=lambda meter, before_s: self.log.past_of(meter, before_s, step_s),
         )
@@ -250,7 +254,14 @@ class Fed:
         self.recorder.take(finding)
 
     def settle(self) -> None:
-        asyncio.run(self.recorder.settle())
+        asyncio.run(self._settle())
+
+    async def _settle(self) -> None:
+        await self.recorder.settle()
+        await self.recorder.close()
+
+    async def _close(self, periods: Mapping[Bounds, str]) -> list[Statement | Balance]:
+        return list(closed(self.plan, self.log.since, periods))
 
     def sweep(self, slot_s: int, *, silent: Collection[str] = (), late_ms: int = 500, each_ms: int = 20) -> None:
         """Every meter of the lines once, the first `late_ms` after the slot; then the books."""

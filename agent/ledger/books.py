@@ -1,32 +1,38 @@
-"""The ledger as it grows: which interval, day, statement and balance to write or revise next (pure).
+"""The ledger as it grows: which interval, day and balance to write or revise next (pure).
 
-    reading ──▶ the steps beside its slot ──▶ interval, balance ──▶ day, statement once they are over, and again later
+    reading ──▶ the steps beside its slot ──▶ interval, balance ──▶ day once it is over, or again ──▶ ripe periods
 
-`derive` writes every interval and day that is now possible, each once, and a revision of those whose readings changed;
-`periods` and `close` do so for billing periods. What needs the log read back stands apart (`look_back`, `periods`): it
-can take seconds and has a thread. The arithmetic is contract.ledger's; what was written `kept` remembers.
+`derive` writes every interval and day that is now possible, each once, and a revision of those whose readings changed.
+`look_back` reads the log: it can take a second and has a thread. Which billing periods are to be closed, or closed
+again, `ripe` tells; `periods` does it. The arithmetic is contract.ledger's; what was written `kept` remembers.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field, replace
 from decimal import Decimal
-from typing import TypeVar
 
-from agent.ledger.kept import FRESH_STEPS, PARK, Derived, Kept, Key, Recall, Whose, Written, key_of
-from contract.ledger import balance_interval, balance_sum, interval, is_sure, join, total
+from agent.ledger.kept import (
+    FRESH_STEPS,
+    PARK,
+    Bounds,
+    Derived,
+    Kept,
+    Key,
+    Recall,
+    Whose,
+    Written,
+    revised,
+    whose,
+)
+from contract.ledger import balance_interval, balance_sum, interval, total
 from contract.plan import Plan, Subject
-from contract.records import Balance, Body, Day, Interval, Reading, Statement, Supersedes
+from contract.records import Body, Day, Interval, Reading
 
 logger = logging.getLogger(__name__)
-DOUBTFUL = ("estimated", "substituted")
-MOST_NAMED = 64  # texts looked for in a record before it is decoded
-T = TypeVar("T", Day, Statement)
 Add = Callable[[Body], int]
-Bounds = tuple[int, int]  # from, to, UTC seconds
-Holders = Mapping[Bounds, set[Whose]]  # piece of a period → who holds anything in it
 
 
 @dataclass(slots=True)
@@ -40,7 +46,7 @@ class Books:
     _lacking: dict[int, list[str]] = field(default_factory=dict)  # step → meters that lacked a value for its balance
     _has_balance: bool = field(init=False)
     _days: set[Bounds] = field(default_factory=set)  # days to write, or to write again
-    _periods: set[Bounds] = field(default_factory=set)  # billing periods to write, or to write again
+    _periods: dict[Bounds, str] = field(default_factory=dict)  # billing periods to close, or to close again, and why
     _ended_s: int = 0  # days and periods that ended up to here were written
     _former: Plan | None = None  # what was in force before, while steps are still to be written under the new plan
     _replanned: set[int] = field(default_factory=set)
@@ -80,21 +86,15 @@ class Books:
         for step_s in [step_s for step_s in self._lacking if step_s < now_s - FRESH_STEPS * self.plan.interval_s]:
             del self._lacking[step_s]
 
-    @property
-    def ripe(self) -> bool:
-        """Whether a billing period is over, or was and has changed, and none of its steps is still to be written."""
-        return bool(self._periods) and not self._touched
+    def ripe(self) -> dict[Bounds, str]:
+        """Billing periods that are over, or were and have changed, once none of their steps is still to be written.
 
-    def periods(self, now_s: int) -> list[Statement | Balance]:
-        """What follows for the billing periods that are ripe, revision 0. Nobody else may use the books meanwhile."""
-        return [body for bounds in sorted(self._periods) for body in self._period(*bounds, now_s)]
-
-    def close(self, bodies: list[Statement | Balance], add: Add) -> None:
-        """Writes what `periods` gave, where it is new."""
-        self._periods.clear()
-        for body in bodies:
-            self._write(body, key_of(body), add)
-        self._settle()
+        Whoever asks has to close them: they are told once.
+        """
+        if self._touched:
+            return {}
+        periods, self._periods = self._periods, {}
+        return periods
 
     def replan(self, former: Plan, since_s: int, now_s: int) -> None:
         """After a change of configuration: steps of the log that the new plan sees otherwise are written again."""
@@ -136,8 +136,8 @@ class Books:
         for subject, held in holdings.items():
             body = interval(self.plan, subject, held, step_s, self.kept.value, self.kept.modulus)
             if body is not None:
-                made.add(_whose(subject))
-                if self._write(body, ("interval", _whose(subject), step_s, end_s), add):
+                made.add(whose(subject))
+                if self._write(body, ("interval", whose(subject), step_s, end_s), add):
                     self._revise_spans(step_s)
         if is_replanned:
             self._replanned.discard(step_s)
@@ -162,7 +162,7 @@ class Books:
         """What was written under the former plan and is not so under this one, or not known: an interval of nothing."""
         assert self._former is not None
         for subject in self._former.holdings(step_s):
-            key = ("interval", _whose(subject), step_s, step_s + self.plan.interval_s)
+            key = ("interval", whose(subject), step_s, step_s + self.plan.interval_s)
             known = self.kept.written(key)
             if key[1] in made or known is None or not isinstance(known.body, Interval):
                 continue
@@ -170,25 +170,22 @@ class Books:
                 self._revise_spans(step_s)
 
     def _write(self, body: Derived, key: Key, add: Add) -> bool:
-        known = self.kept.written(key)
-        if known is not None:
-            assert isinstance(known.body, type(body))
-            same = replace(body, revision=known.body.revision, supersedes=known.body.supersedes)
-            if same == known.body:
-                return False
-            reason = "reading_revised" if self._former is None else "config_changed"
-            body = replace(body, revision=known.body.revision + 1, supersedes=Supersedes(known.seq, reason))
-        self.kept.keep(key, Written(add(body), body))
-        return True
+        new = revised(self.kept.written(key), body, self._reason)
+        if new is not None:
+            self.kept.keep(key, Written(add(new), new))
+        return new is not None
+
+    @property
+    def _reason(self) -> str:
+        return "reading_revised" if self._former is None else "config_changed"
 
     def _revise_spans(self, step_s: int) -> None:
         """The day and period that were written and now lack this step's latest."""
-        for spans, bounds in (
-            (self._days, self.plan.day_of(step_s)),
-            (self._periods, self.plan.billing_period_of(step_s)),
-        ):
-            if bounds[1] <= self._ended_s:
-                spans.add(bounds)
+        day, period = self.plan.day_of(step_s), self.plan.billing_period_of(step_s)
+        if day[1] <= self._ended_s:
+            self._days.add(day)
+        if period[1] <= self._ended_s:
+            self._periods[period] = self._reason
 
     def _end(self, now_s: int) -> None:
         """Days, and periods with them, that ended long enough ago for all their slots to have a first answer."""
@@ -200,151 +197,33 @@ class Books:
             self._days.add((from_s, to_s))
             period = self.plan.billing_period_of(to_s - 1)
             while period[1] <= to_s and period[1] > from_s:
-                self._periods.add(period)
+                self._periods[period] = self._reason
                 period = self.plan.billing_period_of(period[0] - 1)
             self._ended_s = to_s
 
     def _settle(self) -> None:
         """Forgets the former plan once nothing is left to be written under the new one."""
-        if not self._touched and not self._replanned and not self._periods:
+        if not self._touched and not self._replanned:
             self._former = None
 
     def _day_totals(self, from_s: int, to_s: int, add: Add) -> None:
         for subject in self._subjects(from_s, to_s):
-            intervals = self.kept.intervals_of(_whose(subject), from_s, to_s)
-            key = ("day", _whose(subject), from_s, to_s)
+            intervals = self.kept.intervals_of(whose(subject), from_s, to_s)
+            key = ("day", whose(subject), from_s, to_s)
             if intervals or self.kept.written(key) is not None:
-                self._write(self._total(Day, subject, from_s, to_s, intervals), key, add)
+                day = total(self.plan, subject, from_s, to_s, intervals, kind=Day, value=self.kept.value)
+                self._write(day, key, add)
         balances = self.kept.balances_of(from_s, to_s)
         if balances:
             self._write(balance_sum(from_s, to_s, balances), ("balance", PARK, from_s, to_s), add)
 
-    def _period(self, from_s: int, to_s: int, now_s: int) -> list[Statement | Balance]:
-        """From the days in between, so that a month is not read back; from intervals where days do not tell enough.
-
-        Piece by piece in order of time, and what was read back for one is forgotten before the next.
-        """
-        self.kept.recall_days(from_s, to_s)
-        pieces = self._pieces(from_s, to_s)
-        subjects = self._subjects(from_s, to_s)
-        unsure = {piece[0]: self._unsure(piece[0]) for piece in pieces}
-        holders = {piece: {_whose(subject) for subject in self._subjects(*piece)} for piece in pieces}
-        parts: dict[Whose, list[Day | Statement]] = {_whose(subject): [] for subject in subjects}
-        groups = {_whose(subject): set(self._grouped(subject, pieces, unsure, holders)) for subject in subjects}
-        for bounds in sorted({group for found in groups.values() for group in found}):
-            concerned = [subject for subject in subjects if bounds in groups[_whose(subject)]]
-            self._recall_steps(concerned, *bounds)
-            for subject in concerned:
-                if (part := self._part(subject, *bounds, holders)) is not None:
-                    parts[_whose(subject)].append(part)
-            self.kept.forget_steps(now_s)
-        bodies: list[Statement | Balance] = []
-        for subject in subjects:
-            known = parts[_whose(subject)]
-            key = ("statement", _whose(subject), from_s, to_s)
-            if any(part.segments for part in known) or self.kept.written(key) is not None:
-                bodies.append(join(self.plan, subject, from_s, to_s, known, kind=Statement))
-        balances = [balance for piece in pieces for balance in self._balance_of(*piece)]
-        self.kept.forget_steps(now_s)
-        return [*bodies, *([balance_sum(from_s, to_s, balances)] if balances else [])]
-
-    def _pieces(self, from_s: int, to_s: int) -> list[Bounds]:
-        """The bounds cut at local midnights."""
-        pieces = []
-        while from_s < to_s:
-            end_s = min(to_s, self.plan.day_of(from_s)[1])
-            pieces.append((from_s, end_s))
-            from_s = end_s
-        return pieces
-
-    def _day(self, subject: Subject, piece: Bounds) -> Day | None:
-        known = self.kept.written(("day", _whose(subject), *piece))
-        return known.body if known is not None and isinstance(known.body, Day) else None
-
-    def _unsure(self, midnight_s: int) -> set[Whose]:
-        """Whose registers nobody measured at a midnight: a stretch of estimates may cross it."""
-        return {
-            _whose(subject)
-            for step_s in (midnight_s - self.plan.interval_s, midnight_s)
-            for subject, held in self.plan.holdings(step_s).items()
-            if any(not is_sure(self.kept.value(holding.meter, midnight_s)) for holding in held)
-        }
-
-    def _grouped(
-        self, subject: Subject, pieces: list[Bounds], unsure: dict[int, set[Whose]], holders: Holders
-    ) -> list[Bounds]:
-        """Neighbouring days with estimates go together where a stretch of them may cross the midnight between."""
-        groups: list[Bounds] = []
-        doubtful = False
-        for piece in pieces:
-            day = self._day(subject, piece)
-            before = doubtful
-            if day is None:
-                doubtful = _whose(subject) in holders[piece]
-            else:
-                doubtful = any(name in day.quality_kwh for name in DOUBTFUL)
-            if before and doubtful and _whose(subject) in unsure[piece[0]]:
-                groups[-1] = (groups[-1][0], piece[1])
-            else:
-                groups.append(piece)
-        return groups
-
-    def _recall_steps(self, subjects: list[Subject], from_s: int, to_s: int) -> None:
-        """Intervals and values of those of whom no day says it all; of a day that was never written there are none."""
-        whole = {piece: piece == self.plan.day_of(piece[0]) for piece in self._pieces(from_s, to_s)}
-        lacking = [
-            subject
-            for subject in subjects
-            if self._day(subject, (from_s, to_s)) is None
-            and any(self._day(subject, piece) is not None or not is_whole for piece, is_whole in whole.items())
-        ]
-        if lacking:
-            self.kept.recall_steps(from_s, to_s, ("interval", "reading"), self._named(lacking, from_s, to_s))
-
-    def _named(self, subjects: list[Subject], from_s: int, to_s: int) -> tuple[str, ...]:
-        """What stands in each record of the subjects; nothing if that were so much that looking for it takes longer."""
-        meters = {
-            holding.meter
-            for _, _, held in self.plan.eras(from_s, to_s)
-            for subject in subjects
-            for holding in held.get(subject, ())
-        }
-        owners = {("tenant", subject.tenant) if subject.tenant else ("point", subject.point) for subject in subjects}
-        named = owners | {("meter", meter) for meter in meters}
-        return tuple(f'"{field}":"{name}"' for field, name in sorted(named)) if len(named) <= MOST_NAMED else ()
-
-    def _part(self, subject: Subject, from_s: int, to_s: int, holders: Holders) -> Day | Statement | None:
-        """What a subject used in a piece of a period; None where it held nothing."""
-        day = self._day(subject, (from_s, to_s))
-        if day is not None:
-            return day
-        if not any(_whose(subject) in holders[piece] for piece in self._pieces(from_s, to_s)):
-            return None
-        intervals = self.kept.intervals_of(_whose(subject), from_s, to_s)
-        return self._total(Statement, subject, from_s, to_s, intervals)
-
-    def _balance_of(self, from_s: int, to_s: int) -> list[Balance]:
-        known = self.kept.written(("balance", PARK, from_s, to_s))
-        if known is not None and isinstance(known.body, Balance):
-            return [known.body]
-        if (from_s, to_s) != self.plan.day_of(from_s):
-            self.kept.recall_steps(from_s, to_s, ("balance",))
-        return self.kept.balances_of(from_s, to_s)
-
-    def _total(self, kind: type[T], subject: Subject, from_s: int, to_s: int, intervals: dict[int, Interval]) -> T:
-        return total(self.plan, subject, from_s, to_s, intervals, kind=kind, value=self.kept.value)
-
     def _subjects(self, from_s: int, to_s: int) -> list[Subject]:
         """Everybody who holds something within the bounds, or did before the configuration changed."""
-        subjects = {_whose(subject): subject for subject in self.plan.subjects(from_s, to_s)}
+        subjects = {whose(subject): subject for subject in self.plan.subjects(from_s, to_s)}
         if self._former is not None:
             for subject in self._former.subjects(from_s, to_s):
-                subjects.setdefault(_whose(subject), subject)
+                subjects.setdefault(whose(subject), subject)
         return list(subjects.values())
-
-
-def _whose(subject: Subject) -> Whose:
-    return subject.tenant, subject.point
 
 
 def _alike(former: Plan, plan: Plan, step_s: int) -> bool:

@@ -1,16 +1,17 @@
 """What the ledger remembers of its log: values at slots, and the newest of each derived record.
 
     log ── learn ──▶ values, skews, rollovers │ intervals, days, statements, balances ──▶ books
-     ▲ forget: older than KEPT_S, or DAYS_KEPT_S                                             │
-     └──────────────────── recall: a day, or the days of a period, that something late touches
+     ▲ forget: older than KEPT_S                                                             │
+     └────────────────────────────────────────────── recall: a day that something late touches
 
-Packed but for the newest slots. What follows from a new value, and which record to write, is `books`' matter.
+Packed but for the newest slots. What follows from a new value, and which record to write, is `books`' matter; `periods`
+has a memory of this kind of its own, of the days of one billing period.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from agent.ledger.shelf import Shelves
 from contract.balance import skew_of
 from contract.grid import DAY_S
 from contract.ledger import SlotValue
-from contract.plan import Plan
+from contract.plan import Plan, Subject
 from contract.records import (
     Balance,
     Body,
@@ -27,6 +28,7 @@ from contract.records import (
     Interval,
     Reading,
     Statement,
+    Supersedes,
     parse_instant,
     parse_slot,
     slot_instant,
@@ -36,12 +38,12 @@ KEPT_S = 2 * DAY_S + 3600
 FOREVER_S = 2**62
 LEARNT_AT_ONCE = 128  # records of the log, before what they said is packed
 FRESH_STEPS = 2  # not packed: the next sweep looks at them
-DAYS_KEPT_S = 70 * DAY_S  # days, of which statements are made: two billing periods
 TIME_OF_DAY = len("2026-07-01")  # where it begins in an instant
 BILLED = ("import", "export")  # of a reading's registers, what the ledger looks at
 Derived = Interval | Day | Statement | Balance
 Whose = tuple[str | None, str | None]  # tenant, point; the park's balance has neither
 Key = tuple[str, Whose, int, int]  # kind, whose, from, to
+Bounds = tuple[int, int]  # from, to, UTC seconds
 PARK: Whose = (None, None)
 
 
@@ -63,11 +65,7 @@ class Written:
 
 @dataclass(slots=True)
 class Kept:
-    """The memory of one epoch's books.
-
-    recall: called for old spans only. Values at local midnights stay as long as days do: they say whether a stretch of
-    estimates crosses from one day into the next.
-    """
+    """The memory of one epoch's books; `recall` is called for old spans only."""
 
     plan: Plan
     recall: Recall
@@ -81,7 +79,6 @@ class Kept:
     park_days: Shelves[Whose, Written] = field(default_factory=Shelves)  # start of the day → balance
     park_periods: Shelves[Whose, Written] = field(default_factory=Shelves)  # start of the period → balance
     _recalled: set[tuple[int, int]] = field(default_factory=set)
-    _days_since_s: int = FOREVER_S  # days that began from here on are in memory
 
     def learn_all(self, records: Iterable[tuple[int, Body]]) -> None:
         """Takes records that stand in the log, and packs as it goes: as objects two days are a hundred megabytes."""
@@ -142,6 +139,14 @@ class Kept:
         known = self._shelf(key).get(key[1], key[2])
         return known if known is not None and key_of(known.body) == key else None  # not one of another grid
 
+    def spans_of(self, from_s: int, to_s: int) -> Iterator[Day | Statement]:
+        """What was written of days and periods that began within the bounds."""
+        for shelf in (self.days, self.statements):
+            for row in shelf.rows().values():
+                for known in row.between(from_s, to_s).values():
+                    if isinstance(known.body, (Day, Statement)):
+                        yield known.body
+
     def keep(self, key: Key, written: Written) -> None:
         """In the place of what was written before."""
         self._shelf(key).put(key[1], key[2], written)
@@ -179,10 +184,7 @@ class Kept:
         self.learn_all(self.recall(from_s, to_s + 1, kinds, naming))
 
     def recall_days(self, from_s: int, to_s: int) -> None:
-        """Days and values at midnights that a start did not read back, or that are forgotten."""
-        if from_s >= self._days_since_s:
-            return
-        self._days_since_s = from_s
+        """Days of a billing period, values at their midnights, and what was written of the period itself."""
         midnight = slot_instant(self.plan.day_of(from_s)[0])[TIME_OF_DAY:]  # of every day: the offset never changes
         bounds = (midnight, slot_instant(from_s), slot_instant(to_s))
         self.learn_all(
@@ -193,22 +195,21 @@ class Kept:
 
     def forget(self, now_s: int) -> None:
         """What is older than it is kept; packs what the next sweep does not look at."""
-        self.forget_steps(now_s)
-        before_s = now_s - DAYS_KEPT_S
-        for spans in (self.values, self.days, self.statements, self.park_days, self.park_periods):
-            spans.forget(before_s)
-        self._days_since_s = max(self._days_since_s, before_s)
-
-    def forget_steps(self, now_s: int) -> None:
-        """The same, but for days and periods."""
         before_s = now_s - KEPT_S
         self._recalled = {span for span in self._recalled if span[0] >= before_s}  # of the others a part is gone
         self._pack(now_s - FRESH_STEPS * self.plan.interval_s)
-        self.values.forget(before_s, but=self._is_midnight)
-        for steps in (self.skews, self.intervals, self.balances):
-            steps.forget(before_s)
+        self.values.forget(before_s)
+        self.skews.forget(before_s)
+        for shelf in self._records():
+            shelf.forget(before_s)
         for rolled in [rolled for rolled in self.rolled if rolled[1] < before_s]:
             del self.rolled[rolled]
+
+    def forget_steps(self) -> None:
+        """All that `recall_steps` gave, but the values at midnights."""
+        self.values.forget(FOREVER_S, but=self._is_midnight)
+        self.skews.forget(FOREVER_S)
+        self.intervals.forget(FOREVER_S)
 
     def _is_midnight(self, slot_s: int) -> bool:
         return self.plan.day_of(slot_s)[0] == slot_s
@@ -220,10 +221,13 @@ class Kept:
             return self.balances if span_s < DAY_S else self.park_days if span_s == DAY_S else self.park_periods
         return {"interval": self.intervals, "day": self.days, "statement": self.statements}[kind]
 
+    def _records(self) -> tuple[Shelves[Whose, Written], ...]:
+        return self.intervals, self.days, self.statements, self.balances, self.park_days, self.park_periods
+
     def _pack(self, before_s: int) -> None:
         self.values.pack(before_s)
         self.skews.pack(before_s)
-        for shelf in (self.intervals, self.days, self.statements, self.balances, self.park_days, self.park_periods):
+        for shelf in self._records():
             shelf.pack(before_s)
 
 
@@ -231,7 +235,21 @@ def key_of(body: Derived) -> Key:
     """What a derived record is of."""
     if isinstance(body, Balance):
         return "balance", PARK, parse_slot(body.from_), parse_slot(body.to)
-    whose = (body.tenant, body.point)
     if isinstance(body, Interval):
-        return "interval", whose, parse_slot(body.start), parse_slot(body.end)
-    return body.kind, whose, parse_slot(body.from_), parse_slot(body.to)
+        return "interval", whose(body), parse_slot(body.start), parse_slot(body.end)
+    return body.kind, whose(body), parse_slot(body.from_), parse_slot(body.to)
+
+
+def whose(subject: Subject | Interval | Day | Statement) -> Whose:
+    """Whom something belongs to."""
+    return subject.tenant, subject.point
+
+
+def revised(known: Written | None, body: Derived, reason: str) -> Derived | None:
+    """A derived record as it is to be written after what is known of the same; None if that says it already."""
+    if known is None:
+        return body
+    assert isinstance(known.body, type(body))
+    if replace(body, revision=known.body.revision, supersedes=known.body.supersedes) == known.body:
+        return None
+    return replace(body, revision=known.body.revision + 1, supersedes=Supersedes(known.seq, reason))

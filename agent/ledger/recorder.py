@@ -18,6 +18,7 @@ from agent.evidence.receipts import ReceiptRefused, Unverifiable
 from agent.evidence.ring import ranges
 from agent.evidence.store import Receipt
 from agent.ledger.books import Books
+from agent.ledger.closings import Closed, Closings
 from agent.ledger.corrections import Corrections, PastOf, no_past
 from agent.ledger.inbox import Inbox
 from agent.ledger.journal import Journal
@@ -63,6 +64,7 @@ class Recorder:
         log: Log,
         books: Books,
         clock: Clock,
+        closings: Closings,
         *,
         inbox: Inbox | None = None,
         past: PastOf = no_past,
@@ -74,7 +76,8 @@ class Recorder:
         self._began_s = clock.wall_ms() // 1000
         self._given_up_s: int | None = None  # newest slot for which nobody waits any more
         self._plan, self._log, self._books, self._clock = plan, log, books, clock
-        self._queue: asyncio.Queue[Finding | Receipt] = asyncio.Queue(QUEUE)
+        self._queue: asyncio.Queue[Finding | Receipt | Closed] = asyncio.Queue(QUEUE)
+        self._closings = closings
         self._refusals: list[tuple[int, str, str]] = []
         self._doubted: dict[tuple[str, str], bool] = {}  # auditor, why → whether an event says so
         self.time = Timekeeper(clock)
@@ -87,11 +90,21 @@ class Recorder:
 
     async def finish(self) -> None:
         """At the end: what still waits is taken and committed."""
+        await self._closings.stop()
+        await self._take_all()
+        await self._closings.stop()
+
+    async def close(self) -> None:
+        """Until no billing period is worked on: for whoever settles without `run`."""
+        while await self._closings.worked():
+            await self._take_all()
+
+    async def _take_all(self) -> None:
         while not self._queue.empty():
             self.take(self._queue.get_nowait())
         await self.settle()
 
-    async def put(self, finding: Finding) -> None:
+    async def put(self, finding: Finding | Closed) -> None:
         """Hands over what a line found; waits when the writer is far behind."""
         await self._queue.put(finding)
 
@@ -123,14 +136,14 @@ class Recorder:
                 await self.settle()
                 continue
             self.take(finding)
-            ended += isinstance(finding, (SweepDone, Receipt))
+            ended += isinstance(finding, (SweepDone, Receipt, Closed))
             if ended and (self._queue.empty() or ended >= TOGETHER):
                 ended = 0
                 await self.settle()
             else:
                 await asyncio.sleep(0)  # the queue gives what waits without a pause, and lines wait meanwhile
 
-    def take(self, finding: Finding | Receipt) -> None:
+    def take(self, finding: Finding | Receipt | Closed) -> None:
         """Turns one finding into readings and events of the commit to come."""
         if isinstance(finding, Observation):
             self._watch_clock()
@@ -154,6 +167,10 @@ class Recorder:
             self._witnesses.settled(finding)
         elif isinstance(finding, Receipt):
             self._log.witness(finding)
+        elif isinstance(finding, Closed):
+            for body in finding.bodies:
+                self._log.add(body)
+            self._closings.taken()
 
     async def settle(self) -> None:
         """Gaps for what is overdue, then everything that follows from the new readings, then the commit."""
@@ -166,8 +183,11 @@ class Recorder:
             self._overdue(now_ms)
             await self.corrections.apply(now_ms)
             await self._derive(now_ms // 1000)
+        self._closings.note()
         await self._log.commit()
         self.corrections.committed()
+        if self._log.is_durable:
+            self._closings.committed(self.put)
 
     async def _derive(self, now_s: int) -> None:
         """What the books make of it. Reading the log back takes a thread: the lines go on meanwhile."""
@@ -176,8 +196,7 @@ class Recorder:
             if books.reaches_back(now_s):
                 await to_its_end(books.look_back)
             books.derive(now_s, self._log.add)
-            if books.ripe:
-                books.close(await to_its_end(lambda: books.periods(now_s)), self._log.add)
+        self._closings.want(books.ripe())
 
     def _overdue(self, now_ms: int) -> None:
         """Gaps for slots that wait no longer: looked for once for each, not whenever one of many lines was read."""

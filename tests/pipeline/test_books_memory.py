@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from fed_park import Run, fed, witness
@@ -12,7 +12,7 @@ from fed_park import meter as entry
 from fed_park import park as ledger_of
 
 from agent.ledger.books import Books
-from agent.ledger.kept import KEPT_S, LEARNT_AT_ONCE
+from agent.ledger.kept import KEPT_S, LEARNT_AT_ONCE, Kept
 from agent.ledger.recorder import to_its_end
 from agent.reading import Backfilled
 from bench.evidence_auditor import reading
@@ -92,34 +92,33 @@ async def test_whoever_is_stopped_while_the_log_is_read_back_waits_for_it() -> N
     assert ended.is_set()
 
 
-def test_of_a_period_only_days_are_read_back_whose_estimates_run_into_each_other() -> None:
+def test_of_a_period_only_days_are_read_back_whose_estimates_run_into_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Days 15 and 16 have a gap each, but were measured at the midnight between; 17 and 18 share one."""
     gaps = [("15T01:00", "15T03:00"), ("16T01:00", "16T03:00"), ("17T15:00", "17T17:30")]
     asked: list[tuple[int, int, tuple[str, ...]]] = []
 
+    def spied(kept: Kept, from_s: int, to_s: int, kinds: tuple[str, ...], naming: tuple[str, ...] = ()) -> None:
+        asked.append((from_s, to_s, naming))
+        recall(kept, from_s, to_s, kinds, naming)
+
     def silent(_meter: str, slot_s: int) -> bool:
         return any(parse_slot(f"2026-07-{a}:00Z") <= slot_s <= parse_slot(f"2026-07-{b}:00Z") for a, b in gaps)
 
+    recall = Kept.recall_steps
+    monkeypatch.setattr(Kept, "recall_steps", spied)
     with fed(ledger_of(entry("m-1", 1, "tenant: acme"), closings='["20 00:00"]'), {"m-1": Run()}) as played:
-        recall = played.books.kept.recall
-
-        def spied(from_s: int, to_s: int, *which: tuple[str, ...]) -> Iterable[tuple[int, Body]]:
-            if "interval" in which[0]:
-                asked.append((from_s, to_s, which[1]))
-            return recall(from_s, to_s, *which)
-
-        played.books.kept.recall = spied
         played.run("2026-07-20T00:00:00Z", silent=silent)
         [statement] = [body for body in played.latest(Statement).values() if body.tenant == "acme"]
-        bounds = parse_slot("2026-07-16T16:00:00Z"), parse_slot("2026-07-18T16:00:00Z") + 1
+        bounds = parse_slot("2026-07-16T16:00:00Z"), parse_slot("2026-07-18T16:00:00Z")
         assert asked == [(*bounds, ('"meter":"m-1"', '"tenant":"acme"'))]
         assert statement.quality_kwh["estimated"] > 0
         assert played.findings() == []
 
 
-def test_a_statement_is_revised_however_long_ago_its_period_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The days of a period are forgotten after 70 days: a value that came later left its statement as it was."""
-    monkeypatch.setattr("agent.ledger.kept.DAYS_KEPT_S", 4 * 86400)
+def test_a_statement_is_revised_however_long_ago_its_period_was() -> None:
+    """A value that came more than 70 days after it left its statement as it was."""
     run = Run(kw="2", powers=[("2026-07-16T01:00:00Z", "30"), ("2026-07-16T02:00:00Z", "2")])
     at = "2026-07-16T02:00:00Z"
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent.app import Agent
+from agent.ledger.periods import closed
 from agent.ledger.recorder import TOGETHER
 from agent.reading import SweepDone
 from agent.schedule import predict_sweep
@@ -115,7 +116,7 @@ def test_who_held_something_on_a_day_is_not_asked_for_each_tenant(monkeypatch: p
     now_s = parse_slot("2026-07-31T16:00:00Z") + 1800
     park.books.derive(now_s, park.log.add)
     monkeypatch.setattr(Plan, "subjects", counted)
-    statements = [body for body in park.books.periods(now_s) if isinstance(body, Statement)]
+    statements = [body for body in closed(park.plan, park.log.since, park.books.ripe()) if isinstance(body, Statement)]
     assert len(statements) == 2 * METERS
     assert len(asked) == 1 + 31, "once for the month and once for each day"
 

@@ -1,0 +1,61 @@
+"""`periods.closed` in a short-lived child process of low priority: what it reads back never is in the agent's memory.
+
+    agent ──store, epoch, configuration, periods (pickle)──▶ child ──records of the store──▶ bodies (pickle) ──▶ agent
+
+Lines keep their timing meanwhile: a thread would share the interpreter with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.evidence.reader import Epoch
+from agent.ledger.closings import ClosingFailed
+from agent.ledger.kept import Bounds
+from agent.ledger.periods import closed
+from agent.ledger.restore import recent
+from contract.plan import Plan
+from contract.records import Balance, Statement
+from contract.tariff import period_finder
+
+NICE = 10
+
+
+async def close_in_child(
+    data: Path, epoch: Epoch, config: dict[str, Any], periods: Mapping[Bounds, str]
+) -> list[Statement | Balance]:
+    """What is new for the periods, as an epoch's records have it. Raises ClosingFailed; a cancelled child has ended."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent.ledger.closing_child"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        said, complaint = await child.communicate(pickle.dumps((data, epoch, config, dict(periods))))
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    if child.returncode != 0:
+        raise ClosingFailed(complaint.decode(errors="replace").strip() or f"exit code {child.returncode}")
+    bodies: list[Statement | Balance] = pickle.loads(said)
+    return bodies
+
+
+def main() -> None:
+    os.nice(NICE)
+    data, epoch, config, periods = pickle.load(sys.stdin.buffer)
+    plan = Plan.from_config(config, period_finder(config))
+    bodies = list(closed(plan, lambda from_s, to_s, *which: recent(data, epoch, from_s, to_s, *which), periods))
+    pickle.dump(bodies, sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    main()
