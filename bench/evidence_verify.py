@@ -105,7 +105,7 @@ def make(data: Path, meters: int, days: int, seed: int, witness_every: int = 96)
         registers = truth.registers(name, at_ms)
         return {register: registers[register] for register in IMPORTS}
 
-    fed = Framed(config, shown, slot_instant(BEGIN_S - 700), log=lambda clock, who: _stored(data, clock, who))
+    fed = Framed(config, shown, slot_instant(BEGIN_S - 700), log=lambda clock, who: stored(data, clock, who))
     assert isinstance(fed.log, StoredLog)
     random_, outages = random.Random(seed), Outages(days)
     for n, slot_s in enumerate(range(BEGIN_S, BEGIN_S + days * 86_400 + 3 * STEP_S, STEP_S)):
@@ -120,7 +120,8 @@ def make(data: Path, meters: int, days: int, seed: int, witness_every: int = 96)
     return {"vkey": log.log.vkey, "records": log.log.size}
 
 
-def _stored(data: Path, clock: Any, identity: Any) -> StoredLog:
+def stored(data: Path, clock: Any, identity: Any) -> StoredLog:
+    """A log in a new store, for `Fed`."""
     log = StoredLog(clock, identity)
     asyncio.run(log.open(data))
     return log

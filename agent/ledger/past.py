@@ -11,14 +11,15 @@ from contract.acceptance import Acceptances
 from contract.records import Config, Event, Gap, Reading, decode, parse_instant, parse_slot
 
 LOOK_BACK_DAYS = (2, 40, 400)  # how far before a correction its meter may last have been seen
+NEAR_STEPS = 2  # before the last look: it may be a slot's that is past
 
 
 def past_of(data: Path, epoch: Epoch, meter: str, before_s: int, interval_s: int) -> dict[int, Stood]:
     """The newest record of every slot, from the last look before an instant (UTC seconds) to the end of the log."""
     found: dict[int, Stood] = {}
     for days in LOOK_BACK_DAYS:
-        found = _since(data, epoch, meter, before_s - days * 86400, interval_s)
-        if any(slot_s <= before_s and stood.reading is not None for slot_s, stood in found.items()):
+        found, is_whole = _since(data, epoch, meter, before_s, days, interval_s)
+        if is_whole:
             break
     return found
 
@@ -67,18 +68,37 @@ def beginning(data: Path, epoch: Epoch) -> int | None:
     return None
 
 
-def _since(data: Path, epoch: Epoch, meter: str, since_s: int, interval_s: int) -> dict[int, Stood]:
+def _since(
+    data: Path, epoch: Epoch, meter: str, before_s: int, days: int, interval_s: int
+) -> tuple[dict[int, Stood], bool]:
+    """As it says, reading so many days back, and whether that was far enough.
+
+    What lies before the last look goes as it comes: readings with their frames take ten kilobytes each.
+    """
     found: dict[int, Stood] = {}
+    last_ms = 0  # the newest look at or before the instant
     named = b'"meter":"%s"' % meter.encode()
     reader = Reader(data)
     try:
-        for seq, record, _ in reader.records(epoch, reader.first_since(epoch, since_s * 1000)):
+        for seq, record, _ in reader.records(epoch, reader.first_since(epoch, (before_s - days * 86400) * 1000)):
             if record is None or named not in record or b'"kind":"interval"' in record:
                 continue
-            _take(found, seq, decode(record)[1], meter, interval_s)
+            body = decode(record)[1]
+            _take(found, seq, body, meter, interval_s)
+            looked_ms = _last_look(body, before_s * 1000) if isinstance(body, Reading) else 0
+            if looked_ms > last_ms:
+                last_ms = looked_ms
+                for far_s in [far_s for far_s in found if far_s < last_ms // 1000 - NEAR_STEPS * interval_s]:
+                    del found[far_s]
     finally:
         reader.close()
-    return found
+    return found, any(slot_s <= before_s and stood.reading is not None for slot_s, stood in found.items())
+
+
+def _last_look(reading: Reading, before_ms: int) -> int:
+    """The newest of the looks at or before an instant that a reading rests on, UTC ms; 0 if there is none."""
+    looks = [parse_instant(source.read_at) for source in reading.sources if source.read_at is not None]
+    return max((at_ms for at_ms in looks if at_ms <= before_ms), default=0)
 
 
 def _take(found: dict[int, Stood], seq: int, body: Any, meter: str, interval_s: int) -> None:

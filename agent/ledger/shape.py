@@ -10,6 +10,7 @@ reference/settlement.md §7, case 5.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,7 +21,31 @@ from contract.records import Estimate
 
 Parts = list[tuple[int, int]]  # (end of the piece in UTC ms, weight up to there)
 SCALE = 4  # decimals of a kWh that count as weight
+UNKNOWN = -1  # no weight: a register that fell gives none
 KEPT_STEPS = 4000  # of a feed: the forty days that a gap can be filled in, at 15 min
+
+
+class _Steps:
+    """Weights of a feed's newest steps by their number, eight bytes each."""
+
+    __slots__ = ("_newest", "_weights")
+
+    def __init__(self) -> None:
+        self._weights = array("q", [UNKNOWN]) * KEPT_STEPS
+        self._newest = 0
+
+    def put(self, step: int, weight: int) -> None:
+        """Takes a weight; what lies between the newest and this one is not known."""
+        for passed in range(max(self._newest + 1, step - KEPT_STEPS + 1), step):
+            self._weights[passed % KEPT_STEPS] = UNKNOWN
+        if step > self._newest - KEPT_STEPS:
+            self._weights[step % KEPT_STEPS] = weight
+            self._newest = max(self._newest, step)
+
+    def get(self, step: int) -> int | None:
+        """None where it is not known any more, or never was."""
+        weight = self._weights[step % KEPT_STEPS] if self._newest - KEPT_STEPS < step <= self._newest else UNKNOWN
+        return None if weight == UNKNOWN else weight
 
 
 @dataclass(slots=True)
@@ -29,7 +54,7 @@ class ParkLoad:
 
     interval_s: int
     feeds: Mapping[str, Decimal]
-    _steps: dict[str, dict[int, int]] = field(default_factory=dict)  # feed → start of the step → weight
+    _steps: dict[str, _Steps] = field(default_factory=dict)  # feed → weights
     _last: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
 
     @classmethod
@@ -45,10 +70,8 @@ class ParkLoad:
         self._last[meter] = slot_s, register
         if last is None or last[0] + self.interval_s != slot_s or register < last[1]:
             return
-        steps = self._steps.setdefault(meter, {})
-        steps[last[0]] = int(((register - last[1]) * self.feeds[meter]).scaleb(SCALE))
-        if len(steps) > KEPT_STEPS:
-            del steps[next(iter(steps))]
+        steps = self._steps.setdefault(meter, _Steps())
+        steps.put(last[0] // self.interval_s, int(((register - last[1]) * self.feeds[meter]).scaleb(SCALE)))
 
     def parts(self, from_ms: int, to_ms: int) -> Parts | None:
         """The stretch cut at the slots; None unless every feed told of every step and any of them took something.
@@ -74,9 +97,10 @@ class ParkLoad:
         return pieces if weight else None
 
     def _taken(self, start_s: int) -> int | None:
-        told = [self._steps.get(feed, {}).get(start_s) for feed in self.feeds]
+        steps = [self._steps[feed] for feed in self.feeds if feed in self._steps]
+        told = [step.get(start_s // self.interval_s) for step in steps]
         known = [weight for weight in told if weight is not None]
-        return sum(known) if known and len(known) == len(told) else None
+        return sum(known) if known and len(known) == len(self.feeds) else None
 
 
 @dataclass(slots=True)
