@@ -29,6 +29,7 @@ MODBUS_DELAY_S = 0.05
 REPLY_WAKE = 4  # FE before a reply, as most meters send them
 RECORD_BYTES = 4 + len(build("2000-01-01 00:00", {ENERGY_CLASS: bytes(sum(i.format.length for i in CLASSES[4]))}))
 MEMORY_PART = 0.5  # of an interval, at most, for the meters' own memories (agent.polling.own_memory)
+CLOCK_SHOWS_S = 0.5  # half of the second that a meter's clock shows
 PASSES_PART = 0.5  # of an interval, at most, for a sweep in passes (agent.polling.poller)
 USABLE = 0.9  # of an interval; the rest is for repetitions and meters that come back
 MEASURED_S, MEASURED_PART = 0.5, 0.01  # a reading counts as the slot's within this, at least, of the interval
@@ -128,8 +129,13 @@ class Questions:
         return sum(exchange.seconds(settings, delay_s) for exchange in (look if looks else look + confirmation))
 
     def memories(self, meters: Iterable[Mapping[str, Any]], interval_s: int) -> list[float]:
-        """Seconds for each meter whose own memory can be asked for a slot, of as many as there is time for."""
+        """Seconds for each meter whose own memory can be asked for a slot, of as many as there is time for.
+
+        None where 1 % of the interval leaves a meter's clock no more than what it does not show.
+        """
         turns_s: list[float] = []
+        if MEASURED_PART * interval_s <= 2 * CLOCK_SHOWS_S:
+            return turns_s
         for meter in meters:
             if meter["protocol"] == "dlt645-2007":
                 settings, delay_s = Settings.parse(meter["baud"], meter["framing"]), self._delays_s.get(meter["id"])

@@ -106,8 +106,10 @@ def test_where_not_even_the_looks_fit_the_meters_own_records_are_foreseen(tmp_pa
     assert (line["memory_meters"], line["memory_s"]) == (64, pytest.approx(64 * a_meter, abs=0.1))
     [line] = predict_sweep(config(site(tmp_path, 32)))
     assert (line["memory_meters"], line["memory_s"]) == (0, 0)
+    [line] = predict_sweep(config(site(tmp_path, 64, interval="2min")))
+    assert line["memory_meters"] == int(60 / a_meter)
     [line] = predict_sweep(config(site(tmp_path, 64, interval="1min")))
-    assert line["memory_meters"] == int(30 / a_meter)
+    assert line["memory_meters"] == 0, "a clock that shows whole seconds dates no slot to within 0.6 s"
     said = check(site(tmp_path, 64)).stderr
     assert "up to 64 are asked behind the slot" in said
     assert "only the meters can tell" in said
