@@ -104,6 +104,16 @@ wait_for 60 grows 20
 stat -c '%A %U %n' /etc/hubiao/mqtt.password
 sed -n 's/^VmHWM:[[:space:]]*/resident at most: /p' "/proc/$(shown MainPID)/status"
 
+say "a billing period that is due is closed, by a child of low priority inside the same sandbox"
+systemctl stop hubiao
+echo '[["2026-06-30T16:00:00Z", "2026-07-31T16:00:00Z", "reading_revised"]]' > /var/lib/hubiao/closings.json
+chown hubiao:hubiao /var/lib/hubiao/closings.json
+systemctl start hubiao
+closed() { [ "$(cat /var/lib/hubiao/closings.json)" = "[]" ]; }
+wait_for 30 closed
+if journalctl -u hubiao --no-pager -o cat | grep 'billing periods wait'; then exit 1; fi
+echo closed
+
 say "a faulty configuration: a reload keeps the old one, a start ends with 78 and is not tried again"
 old=$(shown MainPID)
 cp /etc/hubiao/hubiao.yaml /opt/try/good.yaml

@@ -8,6 +8,7 @@ Lines keep their timing meanwhile: a thread would share the interpreter with the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pickle
 import sys
@@ -25,6 +26,7 @@ from contract.records import Balance, Statement
 from contract.tariff import period_finder
 
 NICE = 10
+OOM_SCORE = 500  # of 1000: where memory is short, this process goes and not the agent
 
 
 async def close_in_child(
@@ -50,7 +52,10 @@ async def close_in_child(
 
 
 def main() -> None:
-    os.nice(NICE)
+    with contextlib.suppress(OSError):  # a sandbox may forbid either
+        os.nice(NICE)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     data, epoch, config, periods = pickle.load(sys.stdin.buffer)
     plan = Plan.from_config(config, period_finder(config))
     bodies = list(closed(plan, lambda from_s, to_s, *which: recent(data, epoch, from_s, to_s, *which), periods))
