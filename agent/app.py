@@ -111,7 +111,9 @@ class Agent:
                 data / "closings.json",
             ),
             inbox=Inbox(data),
-            past=lambda meter, before_s: past_of(data, self.log.epoch, meter, before_s, self.plan.interval_s),
+            past=lambda meter, first_s, last_s: past_of(
+                data, self.log.epoch, meter, first_s, last_s, self.plan.interval_s
+            ),
         )
         if former is not None and former != config:
             plain = asdict(former)

@@ -73,8 +73,8 @@ class StoredLog(MemoryLog):
     ) -> Iterator[tuple[int, Body]]:
         return recent(self.data, self.log.epoch, from_s, to_s, kinds, naming)
 
-    def past_of(self, meter: str, before_s: int, interval_s: int) -> dict[int, Stood]:
-        return past_of(self.data, self.log.epoch, meter, before_s, interval_s)
+    def past_of(self, meter: str, first_s: int, last_s: int, interval_s: int) -> dict[int, Stood]:
+        return past_of(self.data, self.log.epoch, meter, first_s, last_s, interval_s)
 
 
 class Framed(Fed):

@@ -165,7 +165,7 @@ class MemoryLog:
             if from_s <= at_s < to_s:
                 yield head.seq, body
 
-    def past_of(self, meter: str, _before_s: int, interval_s: int) -> dict[int, Stood]:
+    def past_of(self, meter: str, _first_s: int, _last_s: int, interval_s: int) -> dict[int, Stood]:
         """What agent.ledger.past.past_of gives of a store, which holds what was committed."""
         found: dict[int, Stood] = {}
         for head, body in self.records[: self.committed]:
@@ -223,7 +223,7 @@ class Fed:
             self.clock,
             Closings(self.clock, self._close),
             inbox=None if self._data is None else Inbox(self._data),
-            past=lambda meter, before_s: self.log.past_of(meter, before_s, step_s),
+            past=lambda meter, first_s, last_s: self.log.past_of(meter, first_s, last_s, step_s),
         )
         if previous is not None:
             for seq, body in self.log.since(now_s - 2 * 86400, now_s + 86400):

@@ -25,10 +25,10 @@ from contract.records import Supersedes, plain
 from drivers.clock import Clock
 
 logger = logging.getLogger(__name__)
-PastOf = Callable[[str, int], Mapping[int, Stood]]  # meter, UTC seconds → its slots from the last look before then on
+PastOf = Callable[[str, int, int], Mapping[int, Stood]]  # meter, from, to UTC seconds → its slots from look to look
 
 
-def no_past(_meter: str, _before_s: int) -> Mapping[int, Stood]:
+def no_past(_meter: str, _first_s: int, _last_s: int) -> Mapping[int, Stood]:
     """A log that holds nothing yet."""
     return {}
 
@@ -101,8 +101,9 @@ class Corrections:
 
     async def _revise(self, metered: Metered, witnesses: list[Witness], reason: str) -> None:
         first_s = min(witness.at_ms for witness in witnesses) // 1000
+        last_s = -(-max(witness.at_ms for witness in witnesses) // 1000)
         with self._clock.hold():
-            past = await asyncio.to_thread(self._past, metered.id, first_s)
+            past = await asyncio.to_thread(self._past, metered.id, first_s, last_s)
         meter = Meter(
             self._plan.interval_s,
             self._plan.slot_floor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,15 @@ from contract.acceptance import Acceptances
 from contract.records import Config, Event, Gap, Reading, decode, parse_instant, parse_slot
 
 LOOK_BACK_DAYS = (2, 40, 400)  # how far before a correction its meter may last have been seen
-NEAR_STEPS = 2  # before the last look: it may be a slot's that is past
+NEAR_STEPS = 2  # beyond a look: it may be that of a slot behind it or before it
 
 
-def past_of(data: Path, epoch: Epoch, meter: str, before_s: int, interval_s: int) -> dict[int, Stood]:
-    """The newest record of every slot, from the last look before an instant (UTC seconds) to the end of the log."""
+def past_of(data: Path, epoch: Epoch, meter: str, first_s: int, last_s: int, interval_s: int) -> dict[int, Stood]:
+    """The newest record of every slot from the last look before one instant to the first after another, UTC seconds."""
     found: dict[int, Stood] = {}
     for days in LOOK_BACK_DAYS:
-        found, is_whole = _since(data, epoch, meter, before_s, days, interval_s)
-        if is_whole:
+        found = _since(data, epoch, meter, (first_s, last_s), first_s - days * 86400, interval_s)
+        if any(slot_s <= first_s and stood.reading is not None for slot_s, stood in found.items()):
             break
     return found
 
@@ -69,36 +70,36 @@ def beginning(data: Path, epoch: Epoch) -> int | None:
 
 
 def _since(
-    data: Path, epoch: Epoch, meter: str, before_s: int, days: int, interval_s: int
-) -> tuple[dict[int, Stood], bool]:
-    """As it says, reading so many days back, and whether that was far enough.
-
-    What lies before the last look goes as it comes: readings with their frames take ten kilobytes each.
-    """
+    data: Path, epoch: Epoch, meter: str, bounds: tuple[int, int], since_s: int, interval_s: int
+) -> dict[int, Stood]:
+    """What lies beyond the looks on both sides goes as it comes: readings with their frames take ten kilobytes each."""
     found: dict[int, Stood] = {}
-    last_ms = 0  # the newest look at or before the instant
+    first_ms, last_ms = (bound_s * 1000 for bound_s in bounds)
+    before_ms, after_ms, near_ms = 0.0, math.inf, NEAR_STEPS * interval_s * 1000
     named = b'"meter":"%s"' % meter.encode()
     reader = Reader(data)
     try:
-        for seq, record, _ in reader.records(epoch, reader.first_since(epoch, (before_s - days * 86400) * 1000)):
+        for seq, record, _ in reader.records(epoch, reader.first_since(epoch, since_s * 1000)):
             if record is None or named not in record or b'"kind":"interval"' in record:
                 continue
             body = decode(record)[1]
             _take(found, seq, body, meter, interval_s)
-            looked_ms = _last_look(body, before_s * 1000) if isinstance(body, Reading) else 0
-            if looked_ms > last_ms:
-                last_ms = looked_ms
-                for far_s in [far_s for far_s in found if far_s < last_ms // 1000 - NEAR_STEPS * interval_s]:
-                    del found[far_s]
+            for at_ms in _looks(body):
+                if at_ms <= first_ms:
+                    before_ms = max(before_ms, at_ms)
+                if at_ms >= last_ms:
+                    after_ms = min(after_ms, at_ms)
+            for far_s in [s for s in found if not before_ms - near_ms <= s * 1000 <= after_ms + near_ms]:
+                del found[far_s]
     finally:
         reader.close()
-    return found, any(slot_s <= before_s and stood.reading is not None for slot_s, stood in found.items())
+    return found
 
 
-def _last_look(reading: Reading, before_ms: int) -> int:
-    """The newest of the looks at or before an instant that a reading rests on, UTC ms; 0 if there is none."""
-    looks = [parse_instant(source.read_at) for source in reading.sources if source.read_at is not None]
-    return max((at_ms for at_ms in looks if at_ms <= before_ms), default=0)
+def _looks(body: Any) -> list[int]:
+    """When the meter was looked at for a reading, UTC ms."""
+    sources = body.sources if isinstance(body, Reading) else []
+    return [parse_instant(source.read_at) for source in sources if source.read_at is not None]
 
 
 def _take(found: dict[int, Stood], seq: int, body: Any, meter: str, interval_s: int) -> None:
