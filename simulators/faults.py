@@ -110,7 +110,12 @@ def spoil(reply: bytes, fault: Fault) -> bytes:
     if fault.kind == "glued":
         return reply + reply
     change = _CHANGES.get(fault.kind)
-    return change(reply) if change else reply
+    if change is None:
+        return reply
+    try:
+        return change(reply)
+    except (ValueError, IndexError):  # another fault has left no frame whose content could be false
+        return reply
 
 
 def flip(data: bytes, probability: float, random: Random) -> bytes:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from parks import NOON, small_park
 
 from drivers.clock import VirtualClock
 from drivers.dlt645.frame import Frame, decode, encode
+from drivers.modbus.adu import encode_rtu
 from drivers.ports import Settings
 from simulators.bus import Bus
 from simulators.dlt645_meter import Dlt645Meter
-from simulators.faults import Fault, Faults
+from simulators.faults import METER_FAULTS, Fault, Faults, spoil
 from simulators.held import HeldPort
 from simulators.park import Truth
 from simulators.wires import LinkRefused, Pty, place_link
@@ -219,6 +221,20 @@ def test_a_fault_keeps_the_frame_whole_where_only_its_content_lies() -> None:
     assert other.address == right.address
     spoilt = decode(heard_with(Fault("invalid_bcd", "m1"))[1].lstrip(b"\xfe"))
     assert spoilt.data == right.data[:-1] + b"\x0e"
+
+
+def test_faults_come_together_in_any_order() -> None:
+    """A meter with two of them died of an error in the simulator, and seemed only silent."""
+    modbus = encode_rtu(7, bytes.fromhex("030441200000"))
+    dlt645 = b"\xfe" * 4 + encode(Frame("202208310003", 0x91, ENERGY + bytes(4)))
+    amounts = {"cut": 40, "trailing_ff": 3}
+    kinds = [kind for kind in METER_FAULTS if spoil(modbus, Fault(kind, "m1", amount=amounts.get(kind, 1))) != modbus]
+    assert len(kinds) >= 6
+    for chosen in product(kinds, repeat=3):
+        for reply in (modbus, dlt645):
+            for kind in chosen:
+                reply = spoil(reply, Fault(kind, "m1", amount=amounts.get(kind, 1)))
+            assert reply
 
 
 def test_two_meters_with_the_same_address_answer_over_each_other() -> None:
