@@ -101,6 +101,13 @@ class Faults:
 
 def spoil(reply: bytes, fault: Fault) -> bytes:
     """A reply (FE included) as a faulty meter sends it. Kinds that change no bytes leave it alone."""
+    try:
+        return _spoilt(reply, fault)
+    except (ValueError, IndexError):
+        return reply  # other faults have left nothing of it that this one could make worse
+
+
+def _spoilt(reply: bytes, fault: Fault) -> bytes:
     if fault.kind == "bad_checksum":
         return reply[:-2] + bytes((reply[-2] ^ 0x01, reply[-1]))
     if fault.kind == "cut":
@@ -110,12 +117,7 @@ def spoil(reply: bytes, fault: Fault) -> bytes:
     if fault.kind == "glued":
         return reply + reply
     change = _CHANGES.get(fault.kind)
-    if change is None:
-        return reply
-    try:
-        return change(reply)
-    except (ValueError, IndexError):  # another fault has left no frame whose content could be false
-        return reply
+    return change(reply) if change else reply
 
 
 def flip(data: bytes, probability: float, random: Random) -> bytes:
