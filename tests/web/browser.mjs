@@ -122,6 +122,7 @@ seen.phone_rows = await hand.locator("#meters tbody tr").evaluateAll((rows) => r
 await hand.goto(`${given.url}/sheet?lang=en`);
 seen.phone_nav = await hand.locator("nav").evaluate((nav) => [nav.scrollWidth - nav.clientWidth, nav.clientHeight]);
 await hand.locator(".bounds button").first().click();
+await hand.locator("#sheet tbody tr").first().waitFor(); // a click does not wait for the page that it leads to
 seen.phone_sheet = await hand.locator("#sheet tbody tr").evaluateAll((rows) => rows.map((one) => one.getBoundingClientRect().height));
 await phone.close();
 
