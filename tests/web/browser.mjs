@@ -112,7 +112,10 @@ seen.phone = {};
 for (const path of ["/", "/meter/m-101", "/tenants", "/balance", "/sheet", "/gateway"]) {
   await hand.goto(`${given.url}${path}`);
   if (path.startsWith("/meter")) await hand.waitForSelector("#day canvas");
-  if (path === "/sheet") await hand.locator(".bounds button").first().click();
+  if (path === "/sheet") {
+    await hand.locator(".bounds button").first().click();
+    await hand.waitForSelector("#sheet"); // a click does not wait for the page that it leads to
+  }
   seen.phone[path] = await overflow(hand);
   await shot(hand, `phone-${path.split("/")[1] || "park"}`);
 }
@@ -122,7 +125,7 @@ seen.phone_rows = await hand.locator("#meters tbody tr").evaluateAll((rows) => r
 await hand.goto(`${given.url}/sheet?lang=en`);
 seen.phone_nav = await hand.locator("nav").evaluate((nav) => [nav.scrollWidth - nav.clientWidth, nav.clientHeight]);
 await hand.locator(".bounds button").first().click();
-await hand.locator("#sheet tbody tr").first().waitFor(); // a click does not wait for the page that it leads to
+await hand.waitForSelector("#sheet");
 seen.phone_sheet = await hand.locator("#sheet tbody tr").evaluateAll((rows) => rows.map((one) => one.getBoundingClientRect().height));
 await phone.close();
 
