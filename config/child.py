@@ -1,4 +1,4 @@
-"""Loads a configuration in a short-lived child process; imports neither pydantic nor ruamel itself."""
+"""Short-lived child processes; the one that loads a configuration, so that pydantic and ruamel are never in here."""
 
 from __future__ import annotations
 
@@ -12,29 +12,42 @@ from config.faults import Fault, Loaded, Notice
 LIMIT_S = 60.0  # the slowest gateway needs a few seconds
 
 
-class LoaderFailed(RuntimeError):
-    """The child ended without an answer; the text is what it said."""
+class ChildFailed(RuntimeError):
+    """A child could not be started, or ended without an answer; the text is what it said."""
 
 
-async def load_in_child(path: str | Path) -> Loaded:
-    """The same as `config.load.load(path)`. Raises LoaderFailed if the child dies or takes longer than a minute."""
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "config.load", str(path)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+async def run_child(module: str, *arguments: str, given: bytes = b"") -> bytes:
+    """What a module of ours says when run as a program that is given some bytes; a cancelled one has ended.
+
+    Raises ChildFailed.
+    """
     try:
-        async with asyncio.timeout(LIMIT_S):
-            said, complaint = await child.communicate()
-    except TimeoutError as error:
-        raise LoaderFailed(f"the configuration loader took longer than {LIMIT_S:.0f} s") from error
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module, *arguments),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except OSError as error:  # no memory for another process, or too many of them
+        raise ChildFailed(str(error)) from error
+    try:
+        said, complaint = await child.communicate(given)
     finally:
         if child.returncode is None:
             child.kill()
             await child.wait()
     if child.returncode != 0:
-        raise LoaderFailed(complaint.decode(errors="replace").strip() or f"exit code {child.returncode}")
+        raise ChildFailed(complaint.decode(errors="replace").strip() or f"exit code {child.returncode}")
+    return said
+
+
+async def load_in_child(path: str | Path) -> Loaded:
+    """The same as `config.load.load(path)`. Raises ChildFailed if the child dies or takes longer than a minute."""
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            said = await run_child("config.load", str(path))
+    except TimeoutError as error:
+        raise ChildFailed(f"the configuration loader took longer than {LIMIT_S:.0f} s") from error
     answer = json.loads(said)
     return Loaded(
         answer["config"],

@@ -7,7 +7,6 @@ Lines keep their timing meanwhile: a thread would share the interpreter with the
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import pickle
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.evidence.reader import Epoch
-from agent.ledger.closings import ClosingFailed
 from agent.ledger.kept import Bounds
 from agent.ledger.periods import closed
 from agent.ledger.restore import recent
+from config.child import run_child
 from contract.plan import Plan
 from contract.records import Balance, Statement
 from contract.tariff import period_finder
@@ -32,21 +31,8 @@ OOM_SCORE = 500  # of 1000: where memory is short, this process goes and not the
 async def close_in_child(
     data: Path, epoch: Epoch, config: dict[str, Any], periods: Mapping[Bounds, str]
 ) -> list[Statement | Balance]:
-    """What is new for the periods, as an epoch's records have it. Raises ClosingFailed; a cancelled child has ended."""
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agent.ledger.closing_child"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        said, complaint = await child.communicate(pickle.dumps((data, epoch, config, dict(periods))))
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if child.returncode != 0:
-        raise ClosingFailed(complaint.decode(errors="replace").strip() or f"exit code {child.returncode}")
+    """What is new for the periods, as an epoch's records have it. Raises ChildFailed; a cancelled child has ended."""
+    said = await run_child("agent.ledger.closing_child", given=pickle.dumps((data, epoch, config, dict(periods))))
     bodies: list[Statement | Balance] = pickle.loads(said)
     return bodies
 

@@ -18,16 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.ledger.kept import Bounds
+from config.child import ChildFailed
 from contract.records import Balance, Statement, parse_slot, slot_instant
 from drivers.clock import Clock
 
 logger = logging.getLogger(__name__)
 AGAIN_S = 3600  # after work that failed
 Close = Callable[[Mapping[Bounds, str]], Awaitable[list[Statement | Balance]]]  # bounds → why, as `periods.closed`
-
-
-class ClosingFailed(RuntimeError):
-    """Whoever closes periods could not, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ class Closings:
         try:
             with self.clock.hold():
                 bodies = await self.close(self._at_work)
-        except ClosingFailed as error:
+        except ChildFailed as error:
             logger.error("billing periods wait: %s", error)
             await self.clock.sleep(AGAIN_S)
             self.due, self._at_work, self._task = self._at_work | self.due, {}, None

@@ -13,9 +13,9 @@ from played import demo_config
 import agent.app
 from agent.app import Agent
 from agent.evidence.store import Reader
-from agent.ledger.closings import ClosingFailed
 from agent.ledger.kept import Bounds
 from bench.virtual import Joined
+from config.child import ChildFailed
 from contract.records import Balance, Body, Interval, Statement, decode, parse_instant
 from drivers.clock import VirtualClock
 from simulators.site import Site
@@ -96,7 +96,7 @@ def test_a_child_that_fails_stops_no_meter_and_is_tried_again(tmp_path: Path, mo
     async def at_first_not(data: Path, epoch: Any, config: Any, periods: Mapping[Bounds, str]) -> Any:
         asked.append(periods)
         if len(asked) == 1:
-            raise ClosingFailed("killed")
+            raise ChildFailed("killed")
         return await real(data, epoch, config, periods)
 
     monkeypatch.setattr(agent.app, "close_in_child", at_first_not)
