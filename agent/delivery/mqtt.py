@@ -30,6 +30,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.delivery.faults import UplinkError as UplinkError
 from contract.topics import CONTENT_TYPE
 
 KEEPALIVE_S = 30  # a half-open connection is found within one and a half of these
@@ -48,10 +49,6 @@ DEFAULT_PATH = "/mqtt"  # of a WebSocket: what most brokers and clients take
 def keepalive_s(*, metered: bool) -> int:
     """Seconds of silence after which the connection is pinged."""
     return KEEPALIVE_METERED_S if metered else KEEPALIVE_S
-
-
-class UplinkError(Exception):
-    """The broker cannot be reached, refused us, or the connection was lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from websockets.protocol import SEND_EOF, State
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
-from agent.delivery.mqtt import UplinkError
+from agent.delivery.faults import UplinkError
 
 MQTT = Subprotocol("mqtt")  # MQTT 5, 6.0: both name it
 HANDSHAKE_S = 10.0  # from the request to the whole answer

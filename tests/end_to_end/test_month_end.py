@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,7 @@ from played import demo_config
 import agent.app
 from agent.app import Agent
 from agent.evidence.store import Reader
-from agent.ledger.kept import Bounds
 from bench.virtual import Joined
-from config.child import ChildFailed
 from contract.records import Balance, Body, Interval, Statement, decode, parse_instant
 from drivers.clock import VirtualClock
 from simulators.site import Site
@@ -89,20 +86,22 @@ def test_what_a_stop_interrupts_the_next_start_closes(tmp_path: Path, monkeypatc
     assert (tmp_path / "closings.json").read_text() == "[]"
 
 
-def test_a_child_that_fails_stops_no_meter_and_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Mapping[Bounds, str]] = []
-    real = agent.app.close_in_child
+def test_a_child_that_cannot_start_stops_no_meter_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = 0
+    real = asyncio.create_subprocess_exec
 
-    async def at_first_not(data: Path, epoch: Any, config: Any, periods: Mapping[Bounds, str]) -> Any:
-        asked.append(periods)
-        if len(asked) == 1:
-            raise ChildFailed("killed")
-        return await real(data, epoch, config, periods)
+    async def at_first_not(*arguments: Any, **how: Any) -> Any:
+        nonlocal tried
+        tried += "agent.ledger.closing_child" in arguments
+        if tried == 1:
+            raise OSError(12, "Cannot allocate memory")
+        return await real(*arguments, **how)
 
-    monkeypatch.setattr(agent.app, "close_in_child", at_first_not)
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", at_first_not)
     live(tmp_path, BEFORE, 3.5)
-    assert len(asked) == 2
-    assert asked[0] == asked[1]
+    assert tried == 2
     assert {body.revision for body in statements(tmp_path)} == {0}
     starts = {body.start for body in records(tmp_path) if isinstance(body, Interval)}
     assert len(starts) >= 13, "the lines went on"
