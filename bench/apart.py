@@ -15,6 +15,7 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
@@ -45,15 +46,15 @@ class _ParkClock(VirtualClock):
         self.heard: list[tuple[str, bytes]] = []
         self.site: Site | None = None
         self._pipe = pipe
-        self._framing: dict[str, tuple[int | None, str | None]] = {}
+        self._settings: dict[str, tuple[int | None, str | None]] = {}
 
     def join(self, site: Site) -> None:
         """Has the site's buses end at the pipe."""
         self.site = site
         for line, bus in site.buses.items():
-            bus.end = lambda data, line=line: self.heard.append((line, data))  # type: ignore[misc]
-            bus.speed = lambda line=line: self._framing.get(line, (None, None))[0]  # type: ignore[misc]
-            bus.framing = lambda line=line: self._framing.get(line, (None, None))[1]  # type: ignore[misc]
+            bus.end = partial(self._hear, line)
+            bus.speed = partial(self._speed, line)
+            bus.framing = partial(self._form, line)
             bus.start()
 
     def wait_before(self, timeout: float | None) -> float | None:
@@ -72,10 +73,19 @@ class _ParkClock(VirtualClock):
     def move(self, timeout: float) -> None:
         """`wait_before` has moved already."""
 
+    def _hear(self, line: str, data: bytes) -> None:
+        self.heard.append((line, data))
+
+    def _speed(self, line: str) -> int | None:
+        return self._settings.get(line, (None, None))[0]
+
+    def _form(self, line: str) -> str | None:
+        return self._settings.get(line, (None, None))[1]
+
     def _carry(self, sent: Sent) -> None:
         line, data, baud, framing = sent
         assert self.site is not None
-        self._framing[line] = baud, framing
+        self._settings[line] = baud, framing
         self.site.buses[line].receive(data)
 
 
